@@ -1,0 +1,454 @@
+"""What a company decides: ``lifecycle.yml`` and the few environment variables.
+
+Belongs here: the shape of the settings, their checks (with line numbers) and the only reading of the environment.
+Does not belong here: acting on them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lifecycle.errors import SettingsError
+from lifecycle.state import State
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+"""The checkout: models, seeds and dbt_project lie beside this package."""
+
+DEFAULT_CONFIG = PROJECT_DIR / "examples" / "complete_journey" / "lifecycle.yml"
+
+
+class Environment(BaseSettings):
+    """Every environment variable that the project reads."""
+
+    model_config = SettingsConfigDict(env_prefix="LIFECYCLE_", extra="ignore")
+
+    config: Path = DEFAULT_CONFIG
+    """The settings file that Dagster's UI and a command without ``--config`` use."""
+    hash_key: str | None = None
+    """Secret of the keyed hashes; without it one is made and kept in the state folder."""
+
+
+def _known_timezone(name: str) -> str:
+    if name not in available_timezones():
+        near = difflib.get_close_matches(name, available_timezones(), 1)
+        raise ValueError(f"unknown time zone '{name}'" + (f", did you mean '{near[0]}'?" if near else ""))
+    return name
+
+
+def _plain_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"'{name}' must be lower-case letters, digits and underscores, starting with a letter")
+    return name
+
+
+def _currency(code: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", code):
+        raise ValueError(f"'{code}' is no currency code of three capital letters (ISO 4217)")
+    return code
+
+
+def _day_or_word(value: str | date) -> str:
+    text = value.isoformat() if isinstance(value, date) else value
+    if text not in ("latest", "today"):
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            raise ValueError(f"'{text}' is none of: latest, today, a day such as 2017-12-31") from None
+    return text
+
+
+def _memory(text: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)?\s*(MB|GB|TB|MiB|GiB|TiB)", text):
+        raise ValueError(f"'{text}' is no amount of memory such as 4GB")
+    return text
+
+
+TimeZone = Annotated[str, AfterValidator(_known_timezone)]
+PlainName = Annotated[str, AfterValidator(_plain_name)]
+Currency = Annotated[str, AfterValidator(_currency)]
+AsOf = Annotated[str | date, AfterValidator(_day_or_word)]
+Memory = Annotated[str, AfterValidator(_memory)]
+Days = Annotated[float, Field(gt=0, le=36_500)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    """A part of the settings; a key it does not know is an error, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Part):
+    """One table of one source system, and how its fields map onto the input contract."""
+
+    name: PlainName
+    kind: Literal["files"] = "files"
+    table: str
+    path: str
+    format: Literal["csv", "jsonl", "parquet"] | None = None
+    timezone: TimeZone = "UTC"
+    columns: dict[str, str] = {}
+    constants: dict[str, str | int | float | bool] = {}
+    id_namespace: PlainName | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    max_age_days: Days | None = None
+
+    @property
+    def namespace(self) -> str:
+        """Whose ids these are: two systems' customer 42 are two people unless they share a namespace."""
+        return self.id_namespace or self.name
+
+
+class DestinationSettings(Part):
+    """A place that lists go to."""
+
+    name: PlainName
+    kind: Literal["files"] = "files"
+    path: str
+
+
+class Guards(Part):
+    """How much one plan may change before a person has to approve it."""
+
+    max_add: Share = 0.5
+    max_remove: Share = 0.2
+    min_size: Annotated[int, Field(ge=0)] = 1
+
+
+class Sync(Part):
+    """One segment kept equal to one list at a destination."""
+
+    segment: PlainName
+    destination: PlainName
+    mode: Literal["audience"] = "audience"
+    name: PlainName | None = None
+    channel: Literal["none", "email", "sms", "ads"] = "none"
+    purpose: PlainName = "marketing"
+    identifiers: list[Literal["contact_id", "email", "phone"]] = []
+    attributes: list[PlainName] = []
+    guards: Guards = Guards()
+
+    @property
+    def key(self) -> str:
+        return self.name or f"{self.segment}_to_{self.destination}"
+
+
+class WarehouseSettings(Part):
+    target: Literal["duckdb"] = "duckdb"
+    memory_limit: Memory = "4GB"
+    max_spill: Memory = "50GB"
+    threads: Annotated[int, Field(ge=1, le=64)] = 2
+
+
+class QualitySettings(Part):
+    max_quarantine_rate: Share = 0.05
+    volume_band: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=1)]] = (0.1, 10.0)
+    """A batch must be within these multiples of the median of the source's past batches (from the fifth on)."""
+    max_cluster_size: Annotated[int, Field(ge=1)] = 200
+    max_segment_shrink: Share = 0.5
+    max_field_bytes: Annotated[int, Field(ge=1)] = 1_048_576
+    max_file_bytes: Annotated[int, Field(ge=1)] = 100_000_000_000
+    max_decompression_ratio: Annotated[float, Field(ge=1)] = 200.0
+    max_nesting: Annotated[int, Field(ge=1)] = 50
+
+
+class IdentitySettings(Part):
+    max_contacts_per_identifier: Annotated[int, Field(ge=1)] = 10
+    """An email shared by more contacts than this links nobody (a shop's own address, a test address)."""
+
+
+class Loyalty(Part):
+    min_orders: Annotated[int, Field(ge=2)] = 6
+    min_days: Days = 180
+
+
+class Expansion(Part):
+    category_level: Annotated[int, Field(ge=1, le=5)] = 1
+    window_days: Days = 90
+    min_spend_share: Share = 0.05
+    min_history_days: Days = 180
+
+
+class LifecycleThresholds(Part):
+    """Every number of the lifecycle rules (docs/lifecycle.md). Personas may override the plain ones."""
+
+    default_order_gap_days: Days = 30
+    gap_prior_weight: Annotated[float, Field(ge=0)] = 2
+    due_factor: Annotated[float, Field(gt=0)] = 2
+    due_min_days: Days = 30
+    due_max_days: Days = 400
+    lapse_factor: Annotated[float, Field(gt=0)] = 2
+    lapse_min_days: Days = 90
+    lapse_max_days: Days = 600
+    churn_min_days: Days = 365
+    churn_after_lapse_days: Days = 180
+    silent_days: Days = 365
+    cart_days: Days = 14
+    weighing_days: Days = 90
+    lead_days: Days = 90
+    reactivated_days: Days = 60
+    new_days: Days = 30
+    activated_days: Days = 30
+    active_days: Days = 45
+    advocate_days: Days = 180
+    expanding_days: Days = 90
+    loyalty: Loyalty = Loyalty()
+    expansion: Expansion = Expansion()
+    high_value_amount: Annotated[float, Field(gt=0)] = 1000
+    """Net revenue so far from which a customer counts as high value, in the reporting currency."""
+    new_customer_days: Days = 30
+    personas: dict[str, dict[str, float]] = {}
+
+    @model_validator(mode="after")
+    def _personas_override_known_thresholds(self) -> LifecycleThresholds:
+        known = self.flat()
+        for persona, overrides in self.personas.items():
+            for name in overrides:
+                if name not in known:
+                    near = difflib.get_close_matches(name, known, 1)
+                    hint = f", did you mean '{near[0]}'?" if near else ""
+                    raise ValueError(f"persona '{persona}' sets the unknown threshold '{name}'{hint}")
+        return self
+
+    def flat(self) -> dict[str, float]:
+        """Threshold name → value; nested groups joined by an underscore (loyalty_min_orders)."""
+        result: dict[str, float] = {}
+        for name, value in self:
+            if isinstance(value, Part):
+                result |= {f"{name}_{inner}": float(number) for inner, number in value}
+            elif name != "personas":
+                result[name] = float(value)
+        return result
+
+
+class Settings(Part):
+    """A company's ``lifecycle.yml``, checked."""
+
+    project: PlainName
+    timezone: TimeZone = "UTC"
+    currency: Currency = "USD"
+    as_of: AsOf = "latest"
+    state_dir: str = ".lifecycle"
+    sources: list[Source] = Field(min_length=1)
+    destinations: list[DestinationSettings] = []
+    syncs: list[Sync] = []
+    warehouse: WarehouseSettings = WarehouseSettings()
+    quality: QualitySettings = QualitySettings()
+    identity: IdentitySettings = IdentitySettings()
+    lifecycle: LifecycleThresholds = LifecycleThresholds()
+    config_file: Path = Path("lifecycle.yml")
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of ``lifecycle.yml``; every relative path in it starts here."""
+        return self.config_file.parent
+
+    @cached_property
+    def state(self) -> State:
+        return State((self.folder / self.state_dir).resolve())
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    def destination(self, name: str) -> DestinationSettings:
+        return next(destination for destination in self.destinations if destination.name == name)
+
+
+def load_settings(config: Path | None = None) -> Settings:
+    """Read and check ``lifecycle.yml``; without a path, the one that LIFECYCLE_CONFIG names.
+
+    Raises SettingsError naming file, line and key of everything that is wrong, in one message.
+    """
+    path = Path(config or Environment().config).resolve()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            "the settings file cannot be read: " + (error.strerror or str(error)),
+            where=str(path),
+            remedy="Name an existing lifecycle.yml with --config or LIFECYCLE_CONFIG.",
+        ) from error
+    try:
+        node = yaml.compose(text)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise SettingsError(
+            f"this is no valid YAML: {getattr(error, 'problem', error)}",
+            where=f"{path}{line}",
+            remedy="Mend the indentation or quoting there.",
+        ) from error
+    if not isinstance(content, dict) or node is None:
+        raise SettingsError(
+            "the file holds no settings",
+            where=str(path),
+            remedy="Start with `project:` and `sources:`; examples/ has complete files.",
+        )
+    lines = _lines(node)
+    problems: list[SettingsError] = []
+    content = _with_secrets(content, (), path, lines, problems)
+    if not problems:
+        try:
+            settings = Settings.model_validate({**content, "config_file": path})
+        except ValidationError as error:
+            problems = [_problem(detail, path, lines) for detail in error.errors()]
+        else:
+            problems = _cross_checks(settings, path, lines)
+    if problems:
+        raise _all_of(problems)
+    return settings
+
+
+def _all_of(problems: list[SettingsError]) -> SettingsError:
+    if len(problems) == 1:
+        return problems[0]
+    return SettingsError(f"{len(problems)} settings are wrong\n" + "\n".join(str(problem) for problem in problems))
+
+
+def _lines(node: yaml.Node, at: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:
+    """Path of keys → line number, from 1."""
+    found = {at: node.start_mark.line + 1}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            found |= _lines(value, (*at, key.value))
+            found[(*at, key.value)] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            found |= _lines(value, (*at, index))
+    return found
+
+
+def _where(path: Path, lines: dict[tuple[str | int, ...], int], key: tuple[str | int, ...]) -> str:
+    known = key
+    while known not in lines:
+        known = known[:-1]
+    return f"{path}, line {lines[known]}, {'.'.join(str(part) for part in key)}"
+
+
+def _with_secrets(
+    value: Any,
+    key: tuple[str | int, ...],
+    path: Path,
+    lines: dict[tuple[str | int, ...], int],
+    problems: list[SettingsError],
+) -> Any:
+    """Replace ``${NAME}`` by the environment variable of that name."""
+    if isinstance(value, dict):
+        return {name: _with_secrets(inner, (*key, name), path, lines, problems) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_secrets(inner, (*key, index), path, lines, problems) for index, inner in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            problems.append(
+                SettingsError(
+                    f"the environment variable {name} is not set",
+                    where=_where(path, lines, key),
+                    remedy=f"Set {name} where this runs; secrets never stand in the file itself.",
+                )
+            )
+        return os.environ.get(name, "")
+
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", replace, value)
+
+
+def _problem(detail: Any, path: Path, lines: dict[tuple[str | int, ...], int]) -> SettingsError:
+    key = tuple(part for part in detail["loc"] if not str(part).startswith("function-"))
+    where = _where(path, lines, key)
+    if detail["type"] == "extra_forbidden":
+        siblings = _fields_at(key[:-1])
+        near = difflib.get_close_matches(str(key[-1]), siblings, 1)
+        return SettingsError(
+            f"unknown setting '{key[-1]}'" + (f", did you mean '{near[0]}'?" if near else ""),
+            where=where,
+            remedy=f"Known here: {', '.join(sorted(siblings))}." if siblings else "",
+        )
+    if detail["type"] == "missing":
+        return SettingsError(f"'{key[-1]}' is missing", where=where, remedy="Add it; docs/settings.md describes it.")
+    return SettingsError(
+        detail["msg"].removeprefix("Value error, "), where=where, remedy="docs/settings.md describes this setting."
+    )
+
+
+def _fields_at(key: tuple[str | int, ...]) -> list[str]:
+    model: Any = Settings
+    for part in key:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        if field is None:
+            return []
+        annotation = field.annotation
+        arguments = getattr(annotation, "__args__", ())
+        model = arguments[0] if arguments and isinstance(arguments[0], type) else annotation
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    return [name for name in model.model_fields if name != "config_file"]
+
+
+def _cross_checks(settings: Settings, path: Path, lines: dict[tuple[str | int, ...], int]) -> list[SettingsError]:
+    """What one field alone cannot tell: names that must exist elsewhere."""
+    from lifecycle.sources.contract import TABLES
+
+    problems: list[SettingsError] = []
+
+    def wrong(key: tuple[str | int, ...], problem: str, known: list[str]) -> None:
+        near = difflib.get_close_matches(str(problem.split("'")[1]), known, 1)
+        problems.append(
+            SettingsError(
+                problem + (f", did you mean '{near[0]}'?" if near else ""),
+                where=_where(path, lines, key),
+                remedy=f"Known: {', '.join(known)}." if known else "",
+            )
+        )
+
+    for index, source in enumerate(settings.sources):
+        table = TABLES.get(source.table)
+        if table is None:
+            wrong(("sources", index, "table"), f"'{source.table}' is no table of the input contract", sorted(TABLES))
+            continue
+        known = [column.name for column in table.columns]
+        for name in source.columns:
+            if name not in known:
+                wrong(("sources", index, "columns", name), f"'{name}' is no column of {source.table}", known)
+        for name in source.constants:
+            if name not in known:
+                wrong(("sources", index, "constants", name), f"'{name}' is no column of {source.table}", known)
+    destinations = [destination.name for destination in settings.destinations]
+    seen: set[str] = set()
+    segments = sorted(
+        model.stem.removeprefix("seg_") for model in (PROJECT_DIR / "models" / "segments").glob("seg_*.sql")
+    )
+    for index, sync in enumerate(settings.syncs):
+        if sync.destination not in destinations:
+            wrong(("syncs", index, "destination"), f"'{sync.destination}' is no destination", destinations)
+        if sync.segment not in segments:
+            wrong(("syncs", index, "segment"), f"'{sync.segment}' is no segment", segments)
+        if sync.key in seen:
+            wrong(("syncs", index), f"'{sync.key}' is the name of two syncs", [])
+        seen.add(sync.key)
+        if sync.channel == "none" and set(sync.identifiers) & {"email", "phone"}:
+            problems.append(
+                SettingsError(
+                    "a list with email or phone needs the consent of a channel",
+                    where=_where(path, lines, ("syncs", index)),
+                    remedy="Say `channel: email`, `sms` or `ads`; lists without a channel carry keys only.",
+                )
+            )
+    return problems

@@ -1,0 +1,1 @@
+"""From files and systems to ``raw``: the input contract, its readers and the intake."""

@@ -1,0 +1,143 @@
+"""The only opener of DuckDB: build file, publications and ledger.
+
+Belongs here: connections with their limits, and the few operations (run, rows, scalar, batches, write, create-as)
+that the rest of the package is written in, so that an engine is one class.
+Does not belong here: what the tables mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lifecycle.errors import LifecycleError
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+SERVING_STORAGE_VERSION = "v1.2.0"
+"""The newest storage version that DuckDB 1.x clients (JDBC, npm, WASM) can read; 2.0's own cannot be."""
+
+
+def quoted(name: str) -> str:
+    """An SQL identifier, safely quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """An SQL string literal, safely quoted."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass
+class Warehouse:
+    """A DuckDB connection with the operations that the package uses."""
+
+    connection: duckdb.DuckDBPyConnection
+    path: Path
+
+    def run(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> None:
+        # fetchall() frees the connection: DuckDB 2.0 leaves it busy after a partly read result.
+        self.connection.execute(sql, parameters).fetchall()
+
+    def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def dicts(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        cursor = self.connection.execute(sql, parameters)
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def scalar(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> Any:
+        rows = self.rows(sql, parameters)
+        return rows[0][0] if rows else None
+
+    def batches(self, sql: str, rows_per_batch: int = 100_000) -> Iterator[pa.RecordBatch]:
+        """The result as Arrow batches, never all at once."""
+        reader: pa.RecordBatchReader = self.connection.execute(sql).to_arrow_reader(rows_per_batch)
+        yield from reader
+
+    def write(self, table: str, data: pa.Table) -> None:
+        """Replace ``schema.table`` by an Arrow table."""
+        self.connection.register("incoming_arrow", data)
+        try:
+            self.create_as(table, "select * from incoming_arrow")
+        finally:
+            self.connection.unregister("incoming_arrow")
+
+    def create_as(self, table: str, sql: str) -> None:
+        """Replace ``schema.table`` by the result of a query."""
+        self.run(f"create schema if not exists {quoted(table.split('.', maxsplit=1)[0])}")
+        self.run(f"create or replace table {table} as {sql}")
+
+    def has_table(self, table: str) -> bool:
+        schema, name = table.split(".")
+        return bool(
+            self.scalar(
+                "select count(*) from duckdb_tables() where database_name = current_database()"
+                " and schema_name = ? and table_name = ?",
+                [schema, name],
+            )
+        )
+
+    def has_relation(self, relation: str) -> bool:
+        schema, name = relation.split(".")
+        return self.has_table(relation) or bool(
+            self.scalar(
+                "select count(*) from duckdb_views() where database_name = current_database()"
+                " and schema_name = ? and view_name = ?",
+                [schema, name],
+            )
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.run("begin transaction")
+        try:
+            yield
+        except BaseException:
+            self.run("rollback")
+            raise
+        self.run("commit")
+
+
+@contextmanager
+def open_duckdb(
+    path: Path,
+    *,
+    read_only: bool = False,
+    memory_limit: str = "2GB",
+    threads: int = 2,
+    spill: Path | None = None,
+    max_spill: str = "50GB",
+) -> Iterator[Warehouse]:
+    """Open one DuckDB file and close it again. A new file is readable by its owner alone.
+
+    Raises LifecycleError when the file is held by another process or is no DuckDB file.
+    """
+    import duckdb
+
+    config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": memory_limit, "threads": threads}
+    if spill is not None:
+        config |= {"temp_directory": str(spill), "max_temp_directory_size": max_spill}
+    is_new = not path.exists()
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only, config=config)
+    except duckdb.Error as error:
+        raise LifecycleError(
+            f"the database cannot be opened: {str(error).splitlines()[0]}",
+            where=str(path),
+            remedy="Close the program that holds it; BI tools read serving/lifecycle.duckdb, never this file.",
+        ) from error
+    try:
+        connection.execute("set enable_progress_bar = false").fetchall()
+        connection.execute("set timezone = 'UTC'").fetchall()
+        if is_new:
+            path.chmod(0o600)
+        yield Warehouse(connection, path)
+    finally:
+        connection.close()
