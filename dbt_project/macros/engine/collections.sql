@@ -1,0 +1,26 @@
+{#- Lists, where DuckDB and Spark differ. -#}
+
+{% macro list_median(list) -%}
+    {#- The median of a list of doubles; null for an empty one. -#}
+    {{ adapter.dispatch('list_median')(list) }}
+{%- endmacro %}
+{% macro duckdb__list_median(list) -%}
+    list_median({{ list }})
+{%- endmacro %}
+{% macro spark__list_median(list) -%}
+    (
+        element_at(array_sort({{ list }}), cast(floor((cardinality({{ list }}) + 1) / 2) as int))
+        + element_at(array_sort({{ list }}), cast(floor((cardinality({{ list }}) + 2) / 2) as int))
+    ) / 2
+{%- endmacro %}
+
+{% macro category_level(path, level) -%}
+    {#- The first levels of a category path written 'Food > Drinks > Tea'. -#}
+    {{ adapter.dispatch('category_level')(path, level) }}
+{%- endmacro %}
+{% macro duckdb__category_level(path, level) -%}
+    array_to_string(list_slice(string_split({{ path }}, ' > '), 1, cast({{ level }} as bigint)), ' > ')
+{%- endmacro %}
+{% macro spark__category_level(path, level) -%}
+    substring_index({{ path }}, ' > ', cast({{ level }} as int))
+{%- endmacro %}

@@ -1,0 +1,27 @@
+{#- The facts of int_lifecycle_facts that travel with every interval, and the thresholds, listed once. -#}
+
+{% macro lifecycle_fact_columns() -%}
+    {{ return([
+        'is_identified', 'paid_count', 'kept_count', 'order_count', 'net_revenue_amount', 'expected_order_gap_days',
+        'due_days', 'lapse_days', 'churn_days', 'came_back_gap_days', 'first_seen_at', 'first_paid_at', 'last_paid_at',
+        'came_back_at', 'last_human_at', 'last_weighing_at', 'last_cart_at', 'first_activated_at', 'last_advocated_at',
+        'last_expanded_at', 'last_refunded_at', 'closed_at'
+    ]) }}
+{%- endmacro %}
+
+{% macro lifecycle_setting_columns() -%}
+    {{ return([
+        'default_order_gap_days', 'gap_prior_weight', 'due_factor', 'due_min_days', 'due_max_days',
+        'lapse_factor', 'lapse_min_days', 'lapse_max_days', 'churn_min_days', 'churn_after_lapse_days',
+        'silent_days', 'cart_days', 'weighing_days', 'lead_days', 'reactivated_days', 'new_days',
+        'activated_days', 'active_days', 'advocate_days', 'expanding_days', 'loyalty_min_orders',
+        'loyalty_min_days', 'expansion_category_level', 'expansion_window_days',
+        'expansion_min_spend_share', 'expansion_min_history_days', 'high_value_amount', 'new_customer_days'
+    ]) }}
+{%- endmacro %}
+
+{% macro list_columns(columns, relation=none, indent=8) -%}
+    {%- for column in columns -%}
+        {{ relation ~ '.' if relation else '' }}{{ column }}{{ (',\n' ~ ' ' * indent) if not loop.last else '' }}
+    {%- endfor -%}
+{%- endmacro %}

@@ -1,0 +1,129 @@
+{#-
+    The compiler of the lifecycle rules (vars of dbt_project.yml) and of segments' conditions.
+
+    A condition is SQL over the columns of int_lifecycle_facts (and of the thresholds), with two words for time that
+    are evaluated at the beginning of an interval, `valid_from_at`:
+        within(fact_at, days)   less than `days` have passed since fact_at
+        expired(fact_at, days)  `days` or more have passed since fact_at
+    `days` is a number, a threshold or a fact. Both change only when something happens or when the clock runs out, so
+    the clocks named in the conditions are all the change points there are beside the events.
+-#}
+
+{% macro condition_clocks(conditions) -%}
+    {%- set clocks = [] -%}
+    {%- for condition in conditions -%}
+        {%- for fact, days in modules.re.findall('(?:within|expired)\\((\\w+),\\s*([\\w.]+)\\)', condition) -%}
+            {%- if (fact, days) not in clocks -%}{%- do clocks.append((fact, days)) -%}{%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(clocks) }}
+{%- endmacro %}
+
+{% macro compile_condition(condition) -%}
+    {%- set compiled = namespace(sql=condition) -%}
+    {%- for fact, days in condition_clocks([condition]) -%}
+        {%- set runs_out_at = add_days(fact, days) -%}
+        {%- set call = fact ~ ',\\s*' ~ modules.re.escape(days) -%}
+        {%- set compiled.sql = modules.re.sub(
+            'within\\(' ~ call ~ '\\)',
+            '(' ~ fact ~ ' is not null and valid_from_at < ' ~ runs_out_at ~ ')',
+            compiled.sql
+        ) -%}
+        {%- set compiled.sql = modules.re.sub(
+            'expired\\(' ~ call ~ '\\)',
+            '(' ~ fact ~ ' is not null and valid_from_at >= ' ~ runs_out_at ~ ')',
+            compiled.sql
+        ) -%}
+    {%- endfor -%}
+    {{ return(compiled.sql) }}
+{%- endmacro %}
+
+{% macro compile_sentence(sentence) -%}
+    {#- 'no order for {days_since:last_paid_at} days' as an SQL text; an unknown fact reads 'unknown'. -#}
+    {%- set parts = modules.re.split('\\{(\\w+):(\\w+)\\}', sentence) -%}
+    {%- set texts = [] -%}
+    {%- for index in range(0, parts | length, 3) -%}
+        {%- if parts[index] -%}
+            {%- do texts.append("'" ~ (parts[index] | replace("'", "''")) ~ "'") -%}
+        {%- endif -%}
+        {%- if index + 2 < parts | length -%}
+            {%- set kind, fact = parts[index + 1], parts[index + 2] -%}
+            {%- if kind == 'days_since' -%}
+                {%- set number = 'floor(' ~ days_between(fact, 'valid_from_at') ~ ')' -%}
+            {%- elif kind == 'whole' -%}
+                {%- set number = 'round(' ~ fact ~ ')' -%}
+            {%- elif kind == 'text' -%}
+                {%- set number = none -%}
+            {%- else -%}
+                {{ exceptions.raise_compiler_error("A sentence knows days_since, whole and text, not '" ~ kind ~ "': " ~ sentence) }}
+            {%- endif -%}
+            {%- if number is none -%}
+                {%- do texts.append("coalesce(" ~ fact ~ ", 'unknown')") -%}
+            {%- else -%}
+                {%- do texts.append("coalesce(cast(cast(" ~ number ~ " as bigint) as string), 'unknown')") -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(texts | join(' || ')) }}
+{%- endmacro %}
+
+{% macro rule_case(field) -%}
+    {#- The `field` of the first rule whose condition holds. -#}
+    case
+        {%- for rule in var('lifecycle_rules') %}
+            when {{ compile_condition(rule.condition) }} then '{{ rule[field] }}'
+        {%- endfor %}
+        end
+{%- endmacro %}
+
+{% macro rule_sentence_case() -%}
+    case rule_id
+        {%- for rule in var('lifecycle_rules') %}
+            when '{{ rule.id }}' then {{ compile_sentence(rule.sentence) }}
+        {%- endfor %}
+        end
+{%- endmacro %}
+
+{% macro rule_evidence_case() -%}
+    case rule_id
+        {%- for rule in var('lifecycle_rules') %}
+            when '{{ rule.id }}' then {{ rule.evidence }}
+        {%- endfor %}
+        end
+{%- endmacro %}
+
+{% macro lifecycle_rule_clocks() -%}
+    {{ return(condition_clocks(
+        var('lifecycle_rules') | map(attribute='condition') | list
+        + var('lifecycle_flags') | map(attribute='condition') | list
+    )) }}
+{%- endmacro %}
+
+{% macro clock_crossings(intervals, clocks) -%}
+    {#-
+        The moments strictly inside an interval at which one of the clocks runs out: customer_id, interval_from_at,
+        valid_from_at. `intervals` is a CTE with customer_id, valid_from_at, valid_to_at, the facts and the thresholds.
+    -#}
+    select distinct
+        customer_id,
+        interval_from_at,
+        valid_from_at
+    from (
+        select
+            intervals.customer_id,
+            intervals.valid_from_at as interval_from_at,
+            intervals.valid_to_at as interval_to_at,
+            case clocks.clock_number
+                {%- for fact, days in clocks %}
+                    when {{ loop.index }} then {{ add_days('intervals.' ~ fact, days if days[0].isdigit() else 'intervals.' ~ days) }}
+                {%- endfor %}
+                end as valid_from_at
+        from {{ intervals }} as intervals
+        cross join (
+            values {% for clock in clocks %}({{ loop.index }}){{ ', ' if not loop.last }}{% endfor %}
+        ) as clocks(clock_number)
+    ) as crossings
+    where valid_from_at > interval_from_at
+        and (interval_to_at is null or valid_from_at < interval_to_at)
+        and valid_from_at < {{ as_of_end() }}
+{%- endmacro %}

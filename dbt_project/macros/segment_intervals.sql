@@ -1,0 +1,98 @@
+{% macro segment_intervals(segment_name, condition, entry_sentence, exit_sentence=none) -%}
+    {#-
+        A segment as intervals, computed from history as stages are.
+
+        `condition` is written over the columns of int_lifecycle_stages (stage, flags, facts) and the thresholds, with
+        within() and expired() for clocks. `entry_sentence` says why somebody is in; without an `exit_sentence` the
+        reason for leaving is what the lifecycle rules say of the moment of leaving.
+    -#}
+    {%- set clocks = condition_clocks([condition]) -%}
+    {%- set facts = lifecycle_fact_columns() -%}
+    stages as (select * from {{ ref('int_lifecycle_stages') }}),
+
+    settings as (select * from {{ ref('stg_lifecycle_settings') }}),
+
+    stages_with_settings as (
+        select *
+        from stages
+        inner join settings using (threshold_persona)
+    ),
+
+    change_points as (
+        select
+            customer_id,
+            valid_from_at as interval_from_at,
+            valid_from_at
+        from stages
+        {%- if clocks %}
+        union all
+        {{ clock_crossings('stages_with_settings', clocks) }}
+        {%- endif %}
+    ),
+
+    moments as (
+        select
+            stages_with_settings.customer_id,
+            change_points.valid_from_at,
+            stages_with_settings.rule_id,
+            stages_with_settings.stage,
+            stages_with_settings.is_loyal,
+            stages_with_settings.is_advocate,
+            stages_with_settings.is_expanding,
+            stages_with_settings.is_at_risk,
+            stages_with_settings.risk_reason,
+            {{ list_columns(facts, 'stages_with_settings', 12) }},
+            {{ list_columns(lifecycle_setting_columns(), 'stages_with_settings', 12) }}
+        from change_points
+        inner join stages_with_settings
+            on change_points.customer_id = stages_with_settings.customer_id
+            and change_points.interval_from_at = stages_with_settings.valid_from_at
+    ),
+
+    moments_judged as (
+        select
+            customer_id,
+            valid_from_at,
+            {{ compile_condition(condition) }} as is_member,
+            {{ compile_sentence(entry_sentence) }} as entry_reason,
+            {% if exit_sentence -%}
+            {{ compile_sentence(exit_sentence) }}
+            {%- else -%}
+            'now ' || stage || ': ' || {{ rule_sentence_case() }}
+            {%- endif %} as exit_reason
+        from moments
+    ),
+
+    moments_compared as (
+        select
+            *,
+            coalesce(
+                lag(is_member) over (partition by customer_id order by valid_from_at asc nulls last), false
+            ) as was_member
+        from moments_judged
+    ),
+
+    changes as (
+        select
+            *,
+            lead(valid_from_at) over (partition by customer_id order by valid_from_at asc nulls last) as valid_to_at,
+            lead(exit_reason) over (partition by customer_id order by valid_from_at asc nulls last) as next_exit_reason
+        from moments_compared
+        where is_member != was_member
+    ),
+
+    memberships as (
+        select
+            -- keys
+            cast('{{ segment_name }}' as string) as segment_name,
+            customer_id,
+            -- facts
+            entry_reason,
+            next_exit_reason as exit_reason,
+            -- times
+            valid_from_at,
+            valid_to_at
+        from changes
+        where is_member
+    )
+{%- endmacro %}

@@ -1,0 +1,1 @@
+"""Who is the same person: from source records with identifiers to customers."""

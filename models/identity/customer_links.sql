@@ -1,0 +1,22 @@
+-- Grain: one row per source record that belongs to a person.
+
+with
+
+links as (select * from {{ source('identity', 'record_links') }}),
+
+published as (
+    select
+        -- keys
+        source_system,
+        record_table,
+        record_id,
+        customer_id,
+        -- facts
+        link_rule,
+        confidence,
+        -- times
+        linked_at
+    from links
+)
+
+select * from published

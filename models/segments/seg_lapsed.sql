@@ -1,0 +1,12 @@
+-- Grain: one row per customer per interval of membership.
+-- Overdue for longer than the lapse clock and still winnable: the people a win-back is for.
+
+with
+
+{{ segment_intervals(
+    segment_name='lapsed',
+    condition="stage = 'lapsed'",
+    entry_sentence='no order for {days_since:last_paid_at} days; expected every {whole:expected_order_gap_days}'
+) }}
+
+select * from memberships

@@ -1,0 +1,13 @@
+-- Grain: one row per customer per interval of membership.
+-- Bought for the first time lately.
+
+with
+
+{{ segment_intervals(
+    segment_name='new_customers',
+    condition='kept_count >= 1 and within(first_paid_at, new_customer_days)',
+    entry_sentence='first order {days_since:first_paid_at} days ago',
+    exit_sentence='first order {days_since:first_paid_at} days ago'
+) }}
+
+select * from memberships
