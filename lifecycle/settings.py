@@ -10,7 +10,6 @@ import difflib
 import os
 import re
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -58,8 +57,7 @@ def _currency(code: str) -> str:
     return code
 
 
-def _day_or_word(value: str | date) -> str:
-    text = value.isoformat() if isinstance(value, date) else value
+def _day_or_word(text: str) -> str:
     if text not in ("latest", "today"):
         try:
             date.fromisoformat(text)
@@ -77,7 +75,7 @@ def _memory(text: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_known_timezone)]
 PlainName = Annotated[str, AfterValidator(_plain_name)]
 Currency = Annotated[str, AfterValidator(_currency)]
-AsOf = Annotated[str | date, AfterValidator(_day_or_word)]
+AsOf = Annotated[str, AfterValidator(_day_or_word)]
 Memory = Annotated[str, AfterValidator(_memory)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -86,7 +84,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Part(BaseModel):
     """A part of the settings; a key it does not know is an error, never ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Source(Part):
@@ -153,7 +151,7 @@ class WarehouseSettings(Part):
 
 class QualitySettings(Part):
     max_quarantine_rate: Share = 0.05
-    volume_band: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=1)]] = (0.1, 10.0)
+    volume_band: tuple[Share, Annotated[float, Field(ge=1)]] = (0.1, 10.0)
     """A batch must be within these multiples of the median of the source's past batches (from the fifth on)."""
     max_cluster_size: Annotated[int, Field(ge=1)] = 200
     max_segment_shrink: Share = 0.5
@@ -211,6 +209,14 @@ class LifecycleThresholds(Part):
     personas: dict[str, dict[str, float]] = {}
 
     @model_validator(mode="after")
+    def _clocks_have_a_range(self) -> LifecycleThresholds:
+        for clock in ("due", "lapse"):
+            low, high = getattr(self, f"{clock}_min_days"), getattr(self, f"{clock}_max_days")
+            if low > high:
+                raise ValueError(f"{clock}_min_days ({low:g}) is above {clock}_max_days ({high:g})")
+        return self
+
+    @model_validator(mode="after")
     def _personas_override_known_thresholds(self) -> LifecycleThresholds:
         known = self.flat()
         for persona, overrides in self.personas.items():
@@ -219,6 +225,13 @@ class LifecycleThresholds(Part):
                     near = difflib.get_close_matches(name, known, 1)
                     hint = f", did you mean '{near[0]}'?" if near else ""
                     raise ValueError(f"persona '{persona}' sets the unknown threshold '{name}'{hint}")
+            try:
+                LifecycleThresholds.model_validate(_nested(known | overrides))
+            except ValidationError as error:
+                detail = error.errors()[0]
+                name = "_".join(str(part) for part in detail["loc"])
+                message = detail["msg"].removeprefix("Value error, ")
+                raise ValueError(f"persona '{persona}': {name + ': ' if name else ''}{message}") from None
         return self
 
     def flat(self) -> dict[str, float]:
@@ -230,6 +243,32 @@ class LifecycleThresholds(Part):
             elif name != "personas":
                 result[name] = float(value)
         return result
+
+
+def _nested(flat: dict[str, float]) -> dict[str, Any]:
+    """The reverse of ``LifecycleThresholds.flat``."""
+    result: dict[str, Any] = {}
+    for name, value in flat.items():
+        group, _, inner = name.partition("_")
+        if group in ("loyalty", "expansion"):
+            result.setdefault(group, {})[inner] = value
+        else:
+            result[name] = value
+    return result
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without its surprises: days stay text, ``NO`` is a country, ``0123`` is an id, only true and false are."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("timestamp", "bool", "int")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
 
 
 class Settings(Part):
@@ -248,17 +287,18 @@ class Settings(Part):
     identity: IdentitySettings = IdentitySettings()
     lifecycle: LifecycleThresholds = LifecycleThresholds()
     config_file: Path = Path("lifecycle.yml")
+    """Where the settings were read from; filled by ``load_settings``, never by the file itself."""
 
-    @cached_property
+    @property
     def folder(self) -> Path:
         """The folder of ``lifecycle.yml``; every relative path in it starts here."""
         return self.config_file.parent
 
-    @cached_property
+    @property
     def state(self) -> State:
         return State((self.folder / self.state_dir).resolve())
 
-    @cached_property
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 
@@ -274,22 +314,24 @@ def load_settings(config: Path | None = None) -> Settings:
     path = Path(config or Environment().config).resolve()
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
         raise SettingsError(
-            "the settings file cannot be read: " + (error.strerror or str(error)),
+            f"the settings file cannot be read: {reason}",
             where=str(path),
             remedy="Name an existing lifecycle.yml with --config or LIFECYCLE_CONFIG.",
         ) from error
     try:
         node = yaml.compose(text)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = _Loader(text).get_single_data()
+        lines = {} if node is None else _lines(node)
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise SettingsError(
             f"this is no valid YAML: {getattr(error, 'problem', error)}",
             where=f"{path}{line}",
-            remedy="Mend the indentation or quoting there.",
+            remedy="Mend the indentation or quoting there; inside { } a value with ${NAME} needs quotes.",
         ) from error
     if not isinstance(content, dict) or node is None:
         raise SettingsError(
@@ -297,14 +339,15 @@ def load_settings(config: Path | None = None) -> Settings:
             where=str(path),
             remedy="Start with `project:` and `sources:`; examples/ has complete files.",
         )
-    lines = _lines(node)
-    problems: list[SettingsError] = []
+    problems = _double_keys(node, path)
+    if "config_file" in content:
+        problems.append(SettingsError("unknown setting 'config_file'", where=_where(path, lines, ("config_file",))))
     content = _with_secrets(content, (), path, lines, problems)
     if not problems:
         try:
             settings = Settings.model_validate({**content, "config_file": path})
         except ValidationError as error:
-            problems = [_problem(detail, path, lines) for detail in error.errors()]
+            problems = _problems(error, path, lines)
         else:
             problems = _cross_checks(settings, path, lines)
     if problems:
@@ -368,8 +411,44 @@ def _with_secrets(
     return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", replace, value)
 
 
+def _double_keys(node: yaml.Node, path: Path, at: str = "") -> list[SettingsError]:
+    """YAML keeps the last of two equal keys in silence; here the second is an error."""
+    problems: list[SettingsError] = []
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            name = f"{at}.{key.value}" if at else str(key.value)
+            if name in seen:
+                problems.append(
+                    SettingsError(
+                        f"'{key.value}' stands here a second time, first in line {seen[name]}",
+                        where=f"{path}, line {key.start_mark.line + 1}, {name}",
+                        remedy="Keep one of the two.",
+                    )
+                )
+            seen.setdefault(name, key.start_mark.line + 1)
+            problems += _double_keys(value, path, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            problems += _double_keys(value, path, f"{at}.{index}")
+    return problems
+
+
+def _problems(error: ValidationError, path: Path, lines: dict[tuple[str | int, ...], int]) -> list[SettingsError]:
+    """One problem per place: a value that fits none of several types is one mistake, not several."""
+    found: dict[str, SettingsError] = {}
+    for detail in error.errors():
+        problem = _problem(detail, path, lines)
+        found.setdefault(problem.where, problem)
+    return list(found.values())
+
+
 def _problem(detail: Any, path: Path, lines: dict[tuple[str | int, ...], int]) -> SettingsError:
-    key = tuple(part for part in detail["loc"] if not str(part).startswith("function-"))
+    key = tuple(detail["loc"])
+    if detail["type"] != "missing":
+        # Behind the place in the file pydantic names the types that it tried.
+        while key not in lines:
+            key = key[:-1]
     where = _where(path, lines, key)
     if detail["type"] == "extra_forbidden":
         siblings = _fields_at(key[:-1])
@@ -402,6 +481,10 @@ def _fields_at(key: tuple[str | int, ...]) -> list[str]:
     return [name for name in model.model_fields if name != "config_file"]
 
 
+def _repeated(names: list[str]) -> list[int]:
+    return [index for index, name in enumerate(names) if name in names[:index]]
+
+
 def _cross_checks(settings: Settings, path: Path, lines: dict[tuple[str | int, ...], int]) -> list[SettingsError]:
     """What one field alone cannot tell: names that must exist elsewhere."""
     from lifecycle.sources.contract import TABLES
@@ -431,7 +514,10 @@ def _cross_checks(settings: Settings, path: Path, lines: dict[tuple[str | int, .
             if name not in known:
                 wrong(("sources", index, "constants", name), f"'{name}' is no column of {source.table}", known)
     destinations = [destination.name for destination in settings.destinations]
-    seen: set[str] = set()
+    for index in _repeated(destinations):
+        wrong(("destinations", index, "name"), f"'{destinations[index]}' is the name of two destinations", [])
+    for index in _repeated([sync.key for sync in settings.syncs]):
+        wrong(("syncs", index), f"'{settings.syncs[index].key}' is the name of two syncs", [])
     segments = sorted(
         model.stem.removeprefix("seg_") for model in (PROJECT_DIR / "models" / "segments").glob("seg_*.sql")
     )
@@ -440,9 +526,6 @@ def _cross_checks(settings: Settings, path: Path, lines: dict[tuple[str | int, .
             wrong(("syncs", index, "destination"), f"'{sync.destination}' is no destination", destinations)
         if sync.segment not in segments:
             wrong(("syncs", index, "segment"), f"'{sync.segment}' is no segment", segments)
-        if sync.key in seen:
-            wrong(("syncs", index), f"'{sync.key}' is the name of two syncs", [])
-        seen.add(sync.key)
         if sync.channel == "none" and set(sync.identifiers) & {"email", "phone"}:
             problems.append(
                 SettingsError(

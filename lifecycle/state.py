@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -78,9 +78,14 @@ class State:
             return from_environment.encode()
         if not self.hash_key_file.exists():
             self.root.mkdir(parents=True, exist_ok=True, mode=0o750)
-            descriptor = os.open(self.hash_key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            draft = self.root / f"hash.key.{os.getpid()}.{secrets.token_hex(4)}"
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
+            # Of two processes that start together one wins, and nobody reads a half-written key.
+            with suppress(FileExistsError):
+                os.link(draft, self.hash_key_file)
+            draft.unlink()
         return self.hash_key_file.read_text().strip().encode()
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from lifecycle.settings import Settings
+
 SERVING_STORAGE_VERSION = "v1.2.0"
 """The newest storage version that DuckDB 1.x clients (JDBC, npm, WASM) can read; 2.0's own cannot be."""
 
@@ -57,8 +59,8 @@ class Warehouse:
         return rows[0][0] if rows else None
 
     def batches(self, sql: str, rows_per_batch: int = 100_000) -> Iterator[pa.RecordBatch]:
-        """The result as Arrow batches, never all at once."""
-        reader: pa.RecordBatchReader = self.connection.execute(sql).to_arrow_reader(rows_per_batch)
+        """The result as Arrow batches, never all at once; read to the end before the next statement."""
+        reader: pa.RecordBatchReader = self.connection.sql(sql).to_arrow_reader(rows_per_batch)
         yield from reader
 
     def write(self, table: str, data: pa.Table) -> None:
@@ -128,11 +130,7 @@ def open_duckdb(
     try:
         connection = duckdb.connect(str(path), read_only=read_only, config=config)
     except duckdb.Error as error:
-        raise LifecycleError(
-            f"the database cannot be opened: {str(error).splitlines()[0]}",
-            where=str(path),
-            remedy="Close the program that holds it; BI tools read serving/lifecycle.duckdb, never this file.",
-        ) from error
+        raise _cannot_open(path, str(error).splitlines()[0]) from error
     try:
         connection.execute("set enable_progress_bar = false").fetchall()
         connection.execute("set timezone = 'UTC'").fetchall()
@@ -141,3 +139,34 @@ def open_duckdb(
         yield Warehouse(connection, path)
     finally:
         connection.close()
+
+
+@contextmanager
+def open_warehouse(settings: Settings, *, read_only: bool = False) -> Iterator[Warehouse]:
+    """A company's build file, with the limits of its settings."""
+    limits, state = settings.warehouse, settings.state
+    with open_duckdb(
+        state.warehouse,
+        read_only=read_only,
+        memory_limit=limits.memory_limit,
+        threads=limits.threads,
+        spill=state.spill,
+        max_spill=limits.max_spill,
+    ) as warehouse:
+        yield warehouse
+
+
+def _cannot_open(path: Path, reason: str) -> LifecycleError:
+    """The same exception of DuckDB has four causes, and each is mended in another way."""
+    if not path.parent.is_dir():
+        problem, remedy = "its folder does not exist", "Look at state_dir in lifecycle.yml, or run the pipeline first."
+    elif not path.exists():
+        problem, remedy = "there is no such database", "Run the pipeline first: `lifecycle run`."
+    elif "Conflicting lock" in reason:
+        holder = reason.partition("PID ")[2].partition(")")[0]
+        problem = "another process holds it" + (f" (process {holder})" if holder else "")
+        remedy = "Wait until it has ended, or close it; BI tools read serving/lifecycle.duckdb, never this file."
+    else:
+        problem = reason.replace(str(path), path.name)
+        remedy = "Move the file away and run again, or name another state_dir; raw files are loaded anew."
+    return LifecycleError(f"the database cannot be opened: {problem}", where=str(path), remedy=remedy)

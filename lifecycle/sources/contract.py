@@ -20,6 +20,7 @@ class Kind(StrEnum):
     INTEGER = "integer"
     DECIMAL = "decimal"
     MONEY = "money"
+    PRICE = "price"
     BOOLEAN = "boolean"
     TIMESTAMP = "timestamp"
     DAY = "day"
@@ -32,13 +33,14 @@ SQL_TYPE = {
     Kind.INTEGER: "bigint",
     Kind.DECIMAL: "decimal(18,4)",
     Kind.MONEY: "decimal(18,4)",
+    Kind.PRICE: "decimal(18,4)",
     Kind.BOOLEAN: "boolean",
     Kind.TIMESTAMP: "timestamp",
     Kind.DAY: "date",
     Kind.CURRENCY: "varchar",
     Kind.JSON: "varchar",
 }
-"""Type in ``raw``. Money keeps four decimals: some currencies have three, unit costs have more than two."""
+"""Type in ``raw``. Money keeps four decimals: some currencies have three, prices per unit are finer than a coin."""
 
 
 class Column(BaseModel):
@@ -244,8 +246,8 @@ _ALL = (
         product_name text Name.
         category text Category path, levels separated by ' > '.
         brand text Brand.
-        unit_cost_amount money Cost of one unit.
-        list_price_amount money List price of one unit.
+        unit_cost_amount price Cost of one unit.
+        list_price_amount price List price of one unit.
         currency currency Currency of cost and price.
         is_key_feature boolean A key feature of the product (software).
         """,
@@ -299,7 +301,7 @@ _ALL = (
         optional="""
         product_id text Product.
         discount_amount money Discount on this line.
-        unit_cost_amount money Cost of one unit at the time.
+        unit_cost_amount price Cost of one unit at the time.
         """,
     ),
     _table(
@@ -349,7 +351,7 @@ _ALL = (
         occurred_at timestamp When.
         event_kind text What happened.
         plan_name text Plan after the event.
-        mrr_amount money Monthly recurring revenue after the event.
+        mrr_amount price Monthly recurring revenue after the event.
         currency currency Currency.
         """,
         optional="""

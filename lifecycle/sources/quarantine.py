@@ -1,0 +1,101 @@
+"""Rows that could not be read: seen, and tried again.
+
+Belongs here: listing the quarantine by counts, showing one row, marking rows for another try.
+Does not belong here: the try itself; the next intake makes it, with the settings of that time (``intake.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from lifecycle.errors import LifecycleError
+from lifecycle.sources.intake import prepare
+from lifecycle.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class QuarantineCount:
+    """How many rows of one file are quarantined for one reason."""
+
+    source_system: str
+    table_name: str
+    file_name: str
+    column_name: str | None
+    reason: str
+    row_count: int
+    requeued_count: int
+    first_line_number: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows: all that fit every part that is given; without any part, all rows."""
+
+    rejected_ids: Sequence[str] = ()
+    source_system: str | None = None
+    table_name: str | None = None
+    file_name: str | None = None
+    reason: str | None = None
+
+    def condition(self) -> tuple[str, list[Any]]:
+        """SQL condition and its parameters."""
+        parts, values = ["true"], list[Any]()
+        if self.rejected_ids:
+            parts.append(f"rejected_id in ({', '.join('?' for _ in self.rejected_ids)})")
+            values.extend(self.rejected_ids)
+        for name in ("source_system", "table_name", "file_name", "reason"):
+            value = getattr(self, name)
+            if value is not None:
+                parts.append(f"{name} = ?")
+                values.append(value)
+        return " and ".join(parts), values
+
+
+def listing(warehouse: Warehouse) -> list[QuarantineCount]:
+    """The quarantine as counts per source, table, file, column and reason; no row is shown."""
+    prepare(warehouse)
+    return [
+        QuarantineCount(*row)
+        for row in warehouse.rows(
+            "select source_system, table_name, file_name, column_name, reason, count(*), count(requeued_at),"
+            " min(line_number) from quarantine.rejected_rows group by all"
+            " order by source_system, table_name, file_name, count(*) desc, reason, column_name"
+        )
+    ]
+
+
+def show(warehouse: Warehouse, rejected_id: str) -> dict[str, Any]:
+    """One quarantined row with its raw text, which may be personal data. Raises LifecycleError when there is none."""
+    prepare(warehouse)
+    found = warehouse.dicts("select * from quarantine.rejected_rows where rejected_id = ?", [rejected_id])
+    if not found:
+        raise LifecycleError(
+            f"no quarantined row has the id '{rejected_id}'",
+            where="quarantine.rejected_rows",
+            remedy="It may have been loaded since. `lifecycle quarantine list` shows what is there.",
+        )
+    return found[0]
+
+
+def requeue(warehouse: Warehouse, selection: Selection, *, now: datetime | None = None) -> int:
+    """Mark rows so that the next intake tries them again; how many are marked.
+
+    Those that pass then are loaded in a batch of their own, those that fail again stay in the quarantine.
+    Raises LifecycleError when no row fits the selection.
+    """
+    prepare(warehouse)
+    moment = now or datetime.now(UTC)
+    moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    condition, values = selection.condition()
+    count = int(warehouse.scalar(f"select count(*) from quarantine.rejected_rows where {condition}", values))
+    if not count:
+        raise LifecycleError(
+            "no quarantined row fits the selection",
+            where="quarantine.rejected_rows",
+            remedy="`lifecycle quarantine list` shows what is there.",
+        )
+    warehouse.run(f"update quarantine.rejected_rows set requeued_at = ? where {condition}", [moment, *values])
+    return count

@@ -1,0 +1,1 @@
+"""When and in what order: the Dagster side of the project. What is done lives in ``lifecycle/`` and in SQL."""
