@@ -1,0 +1,503 @@
+"""The command line: what a person types, and what they read.
+
+Belongs here: options, progress, tables and messages. Everything a command does lives in the package beside.
+Heavy imports happen inside the commands: ``lifecycle --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lifecycle.errors import EXIT_ERROR, LifecycleError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lifecycle.publishing.apply import DeliveryAttempt
+    from lifecycle.settings import Settings
+    from orchestration.execution import Outcome
+
+app = typer.Typer(
+    name="lifecycle",
+    help="Customer lifecycle management as code: customer 360, lifecycle stages, metric marts and audience lists.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+publish_app = typer.Typer(help="Bring lists at destinations up to what is published.", invoke_without_command=True)
+quarantine_app = typer.Typer(help="Rows that could not be read: look at them, try them again.", no_args_is_help=True)
+publication_app = typer.Typer(help="What readers see: the last publications, and going back.", no_args_is_help=True)
+app.add_typer(publish_app, name="publish")
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(publication_app, name="publication")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The company's lifecycle.yml; default: the one LIFECYCLE_CONFIG names."),
+]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]
+
+
+def main() -> None:
+    """Run a command; an error that a person can mend is a message, never a traceback (unless --debug)."""
+    try:
+        app()
+    except LifecycleError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("stopped; what was published before stays as it is", file=sys.stderr)  # noqa: T201
+        raise SystemExit(EXIT_ERROR) from None
+
+
+def _settings(config: Path | None) -> Settings:
+    from lifecycle.settings import load_settings
+
+    return load_settings(config)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[], None]]:
+    """Show what is being done: a moving line on a terminal, a line per stage in a log."""
+    import logging
+    import time
+
+    from lifecycle.timing import progress
+
+    started = time.monotonic()
+    status = console.status("starting") if console.is_terminal else None
+
+    class Show(logging.Handler):
+        stage = ""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            message = record.getMessage()
+            if status is not None:
+                if record.levelno >= logging.INFO:
+                    self.stage = message
+                    console.print(f"[dim]{time.monotonic() - started:6.1f} s[/dim]  {message}")
+                detail = "" if message == self.stage else f"  [dim]{message}[/dim]"
+                status.update(f"{self.stage}{detail}")
+            elif record.levelno >= logging.INFO:
+                console.print(f"{time.monotonic() - started:6.1f} s  {message}")
+
+    handler = Show()
+    progress.addHandler(handler)
+    progress.setLevel(logging.DEBUG)
+    progress.propagate = False
+    try:
+        if status is not None:
+            status.start()
+        yield lambda: None
+    finally:
+        if status is not None:
+            status.stop()
+        progress.removeHandler(handler)
+
+
+def _day(text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise LifecycleError(
+            f"'{text}' is no day", where="--as-of", remedy="Write it as year-month-day, for example 2017-06-30."
+        ) from None
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", help="Compute everything as of the end of this day; a past day is published beside."),
+    ] = None,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Forget what was loaded and read every file again.")
+    ] = False,
+    select: Annotated[
+        str | None, typer.Option("--select", "-s", help="Only these assets, in Dagster's selection syntax.")
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Run the whole flow: sources to lists, every gate included.
+
+    Exit code 0: published. 3: a gate stopped it, or stopped a list. 1: an error; the last publication stays.
+
+    Example: lifecycle run --config examples/complete_journey/lifecycle.yml --as-of 2017-06-30
+    """
+    console = _console()
+    settings = _settings(config)
+    with _progress(console):
+        from orchestration.execution import execute
+
+        outcome = execute(settings, as_of=_day(as_of), full_refresh=full_refresh, select=select, debug=debug)
+    _show_outcome(console, settings, outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _show_outcome(console: Console, settings: Settings, outcome: Outcome) -> None:
+    from lifecycle.serving.publication import current, past_publication
+    from lifecycle.serving.summary import summarize
+
+    published = (
+        past_publication(settings.state, outcome.as_of)
+        if outcome.is_past_day and outcome.as_of
+        else current(settings.state)
+    )
+    is_new = published is not None and published.run_id == outcome.run_id
+    if published is not None and is_new:
+        _show_summary(console, summarize(published, settings), settings, outcome)
+    if outcome.stopped:
+        console.print()
+        for stopped in outcome.stopped:
+            console.print(f"[red]stopped[/red]  {stopped.asset} ({stopped.check}): {stopped.description}", soft_wrap=True)
+    for error in outcome.errors:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    if outcome.exit_code and not is_new:
+        console.print()
+        if published is not None:
+            console.print(
+                f"Nothing was published. The publication of run {published.run_id}, as of {published.as_of}, stays."
+            )
+        else:
+            console.print("Nothing was published.")
+
+
+def _show_summary(console: Console, summary: Any, settings: Settings, outcome: Outcome) -> None:
+    from rich.table import Table
+
+    console.print()
+    console.print(f"[bold]{settings.project}[/bold] as of {summary.as_of}, run {summary.run_id}")
+    console.print(
+        f"{summary.customer_count:,} people · {summary.order_count:,} orders"
+        f" · net revenue {summary.net_revenue_amount:,.2f} {summary.currency}"
+        + (f" · {summary.unidentified_order_count:,} orders of nobody known" if summary.unidentified_order_count else "")
+    )
+    console.print(
+        f"loaded so far: {summary.received_count:,} rows received, {summary.loaded_count:,} loaded,"
+        f" {summary.quarantined_count:,} in quarantine"
+    )
+    stages = Table(title="Lifecycle stages", title_justify="left", box=None, pad_edge=False)
+    stages.add_column("stage")
+    stages.add_column("people", justify="right")
+    stages.add_column("share", justify="right")
+    for name, count in summary.stages:
+        stages.add_row(name, f"{count:,}", f"{count / summary.customer_count:.1%}")
+    console.print()
+    console.print(stages)
+    segments = Table(title="Segments", title_justify="left", box=None, pad_edge=False)
+    segments.add_column("segment")
+    segments.add_column("members", justify="right")
+    segments.add_column("gate")
+    segments.add_column("lists")
+    sent = {delivery.sync_name: delivery for delivery in outcome.deliveries}
+    for name, count, verdict in summary.segments:
+        lists = [
+            f"{sync.destination}: "
+            + (
+                f"+{sent[sync.key].added_count} −{sent[sync.key].removed_count} ({sent[sync.key].outcome})"
+                if sync.key in sent
+                else "not sent"
+            )
+            for sync in settings.syncs
+            if sync.segment == name
+        ]
+        segments.add_row(name, f"{count:,}", verdict, "not sent for a past day" if outcome.is_past_day else ", ".join(lists))
+    console.print()
+    console.print(segments)
+    if summary.warnings:
+        console.print()
+        for warning in summary.warnings:
+            console.print(f"[yellow]warning[/yellow]  {warning}", soft_wrap=True)
+    tables = Table(title="Published tables", title_justify="left", box=None, pad_edge=False)
+    tables.add_column("table")
+    tables.add_column("rows", justify="right")
+    for name, count in summary.tables:
+        tables.add_row(name, f"{count:,}")
+    console.print()
+    console.print(tables)
+    console.print()
+    if outcome.is_past_day:
+        console.print(f"for BI tools   {_shown(settings.state.serving / 'as-of' / summary.as_of.isoformat())}", soft_wrap=True)
+    else:
+        console.print(f"for BI tools   {_shown(settings.state.serving / 'lifecycle.duckdb')}", soft_wrap=True)
+        console.print(f"as Parquet     {_shown(settings.state.serving / 'current' / 'parquet')}", soft_wrap=True)
+        for destination in settings.destinations:
+            console.print(f"lists          {_shown(settings.folder / destination.path)} ({destination.name})", soft_wrap=True)
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+@app.command()
+def plan(
+    config: ConfigOption = None,
+    segment: Annotated[str | None, typer.Option("--segment", help="Only lists of this segment.")] = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Show what every list would gain and lose, with reasons. Sends nothing.
+
+    Example: lifecycle plan --config examples/complete_journey/lifecycle.yml --segment lapsed
+    """
+    from lifecycle.errors import EXIT_GATE_STOPPED, GateStoppedError
+    from lifecycle.publishing.plan import plan_all, render
+
+    settings = _settings(config)
+    _check_segment(settings, segment)
+    attempts = plan_all(settings, now=datetime.now(UTC), segment=segment)
+    render(attempts, _console())
+    errors = [attempt.error for attempt in attempts if attempt.error is not None]
+    if any(not isinstance(error, GateStoppedError) for error in errors):
+        raise typer.Exit(EXIT_ERROR)
+    refused = any(attempt.plan is not None and not attempt.plan.may_be_sent for attempt in attempts)
+    if errors or refused:
+        raise typer.Exit(EXIT_GATE_STOPPED)
+
+
+def _check_segment(settings: Settings, segment: str | None, destination: str | None = None) -> None:
+    for wanted, known, option in (
+        (segment, {sync.segment for sync in settings.syncs}, "--segment"),
+        (destination, {sync.destination for sync in settings.syncs}, "--destination"),
+    ):
+        if wanted is not None and wanted not in known:
+            raise LifecycleError(
+                f"no sync has '{wanted}'", where=option, remedy=f"Known: {', '.join(sorted(known)) or 'none'}."
+            )
+
+
+@publish_app.callback()
+def publish(
+    context: typer.Context,
+    config: ConfigOption = None,
+    segment: Annotated[str | None, typer.Option("--segment", help="Only lists of this segment.")] = None,
+    destination: Annotated[str | None, typer.Option("--destination", help="Only lists at this destination.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check, but send nothing.")] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Send every list that changed, from what is published now. Prints the plan first.
+
+    Example: lifecycle publish --config examples/complete_journey/lifecycle.yml --segment lapsed --dry-run
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from lifecycle.publishing.apply import deliver_all
+    from lifecycle.publishing.plan import plan_all, render
+
+    console = _console()
+    settings = _settings(config)
+    _check_segment(settings, segment, destination)
+    now = datetime.now(UTC)
+    planned = [
+        attempt
+        for attempt in plan_all(settings, now=now, segment=segment)
+        if destination in (None, next(sync for sync in settings.syncs if sync.key == attempt.sync_name).destination)
+    ]
+    render(planned, console)
+    attempts = deliver_all(settings, now=now, dry_run=dry_run, segment=segment, destination=destination)
+    raise typer.Exit(_show_deliveries(console, attempts))
+
+
+def _show_deliveries(console: Console, attempts: list[DeliveryAttempt]) -> int:
+    exit_code = 0
+    for attempt in attempts:
+        if attempt.delivery is not None:
+            sent = attempt.delivery
+            console.print(
+                f"{sent.sync_name}: {sent.outcome}, {sent.desired_count:,} on the list,"
+                f" {sent.added_count:,} added, {sent.updated_count:,} updated, {sent.removed_count:,} removed"
+            )
+        elif attempt.error is not None:
+            print(f"error: {attempt.error}", file=sys.stderr)  # noqa: T201
+            exit_code = EXIT_ERROR if EXIT_ERROR in (exit_code, attempt.error.exit_code) else attempt.error.exit_code
+    return exit_code
+
+
+@publish_app.command()
+def approve(
+    plan_id: Annotated[str, typer.Argument(metavar="PLAN", help="The plan that a guard refused.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it may be sent; kept with the plan.")],
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Let one plan pass that a guard refused; the next publish sends exactly it.
+
+    Example: lifecycle publish approve 3f2a… --reason "spring cleaning of the list, agreed with marketing"
+    """
+    from lifecycle.publishing.guards import approve as approve_plan
+
+    settings = _settings(config)
+    approve_plan(settings, plan_id, reason, now=datetime.now(UTC))
+    _console().print(f"plan {plan_id} may be sent: lifecycle publish")
+
+
+@publication_app.command("list")
+def list_publications(config: ConfigOption = None, debug: DebugOption = False) -> None:  # noqa: ARG001
+    """The publications that are kept, newest first.
+
+    Example: lifecycle publication list
+    """
+    from rich.table import Table
+
+    from lifecycle.serving.publication import publications
+
+    settings = _settings(config)
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "run", "as of", "published", "tables"):
+        table.add_column(column)
+    for published in publications(settings.state):
+        table.add_row(
+            "current" if published.is_current else "",
+            published.run_id,
+            published.as_of.isoformat(),
+            f"{published.published_at:%Y-%m-%d %H:%M} UTC",
+            str(len(published.tables)),
+        )
+    console = _console()
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print("nothing is published yet: lifecycle run")
+
+
+@publication_app.command()
+def rollback(
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN", help="Default: the one before the current.")] = None,
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Show readers an earlier publication again.
+
+    Example: lifecycle publication rollback
+    """
+    from lifecycle.serving.publication import rollback as roll_back
+
+    published = roll_back(_settings(config).state, run_id)
+    _console().print(f"readers now see run {published.run_id}, as of {published.as_of}")
+
+
+@quarantine_app.command("list")
+def list_quarantine(config: ConfigOption = None, debug: DebugOption = False) -> None:  # noqa: ARG001
+    """Rejected rows by source, table, file and reason.
+
+    Example: lifecycle quarantine list
+    """
+    from rich.table import Table
+
+    from lifecycle.sources import quarantine
+    from lifecycle.warehouse import open_warehouse
+
+    settings = _settings(config)
+    console = _console()
+    with _state_lock(settings), open_warehouse(settings) as warehouse:
+        found = quarantine.listing(warehouse)
+    if not found:
+        console.print("quarantine is empty")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("source", "table", "file", "reason"):
+        table.add_column(column)
+    table.add_column("rows", justify="right")
+    table.add_column("one of them")
+    for entry in found:
+        table.add_row(
+            entry.source_system, entry.table_name, entry.file_name, entry.reason, f"{entry.row_count:,}", entry.rejected_id
+        )
+    console.print(table)
+
+
+@quarantine_app.command("show")
+def show_quarantine(
+    rejected_id: Annotated[str, typer.Argument(metavar="ROW", help="Id of a rejected row.")],
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """One rejected row: where it stood, why it was rejected, what it said.
+
+    Example: lifecycle quarantine show 0c1f…
+    """
+    from lifecycle.sources import quarantine
+    from lifecycle.warehouse import open_warehouse
+
+    settings = _settings(config)
+    with _state_lock(settings), open_warehouse(settings) as warehouse:
+        row = quarantine.show(warehouse, rejected_id)
+    console = _console()
+    for name, value in row.items():
+        console.print(f"{name:16} {value}", soft_wrap=True, markup=False)
+
+
+@quarantine_app.command("requeue")
+def requeue_quarantine(
+    rejected_ids: Annotated[list[str] | None, typer.Argument(metavar="[ROW]...", help="Ids of rejected rows.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="All rows of this source.")] = None,
+    table: Annotated[str | None, typer.Option("--table", help="All rows of this table.")] = None,
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Try rejected rows again, with today's settings, at the next run.
+
+    Example: lifecycle quarantine requeue --source shop --table orders
+    """
+    from lifecycle.sources import quarantine
+    from lifecycle.warehouse import open_warehouse
+
+    settings = _settings(config)
+    with _state_lock(settings), open_warehouse(settings) as warehouse:
+        count = quarantine.requeue(warehouse, rejected_ids=rejected_ids or [], source=source, table=table)
+    _console().print(f"{count:,} rows will be tried again at the next run: lifecycle run")
+
+
+@contextmanager
+def _state_lock(settings: Settings) -> Iterator[None]:
+    from lifecycle.state import run_lock
+
+    with run_lock(settings.state, "quarantine"):
+        yield
+
+
+@app.command()
+def doctor(config: ConfigOption = None, debug: DebugOption = False) -> None:  # noqa: ARG001
+    """Look for what would keep a run from working: settings, packages, files, disk, state, destinations.
+
+    Exit code 0: nothing found. 1: something to mend.
+
+    Example: lifecycle doctor --config examples/complete_journey/lifecycle.yml
+    """
+    from lifecycle.doctor import examine
+
+    console = _console()
+    marks = {"ok": "[green]ok[/green]  ", "warning": "[yellow]look[/yellow]", "error": "[red]bad[/red] "}
+    is_bad = False
+    for finding in examine(config):
+        is_bad = is_bad or finding.level == "error"
+        console.print(f"{marks[finding.level]}  {finding.subject}: {finding.message}", soft_wrap=True)
+        if finding.remedy:
+            console.print(f"      {finding.remedy}", soft_wrap=True)
+    raise typer.Exit(EXIT_ERROR if is_bad else 0)
+
+
+if __name__ == "__main__":
+    main()

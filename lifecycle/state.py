@@ -56,6 +56,11 @@ class State:
         return self.root / "dbt"
 
     @property
+    def data_docs(self) -> Path:
+        """Pages that show what the gates of each run found."""
+        return self.root / "data_docs"
+
+    @property
     def lock(self) -> Path:
         return self.root / "run.lock"
 

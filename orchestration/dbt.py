@@ -283,7 +283,7 @@ def _invoke(arguments: list[str], environment: Mapping[str, str], target: Path) 
         if message.info.name in ("LogModelResult", "LogSeedResult", "LogTestResult"):
             event = Event(MessageToDict(message, preserving_proto_field_name=True))
             events.append(event)
-            progress.info("%s", _node(event.unique_id)["name"])
+            progress.debug("%s", _node(event.unique_id)["name"])
 
     project = parsed_manifest()
     with _environment(environment):

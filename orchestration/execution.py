@@ -38,6 +38,16 @@ class StoppedCheck:
 
 
 @dataclass(frozen=True)
+class Delivered:
+    """What a run sent to one list."""
+
+    sync_name: str
+    outcome: str
+    added_count: int
+    removed_count: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a run ended. ``exit_code``: 0 published, 3 a gate stopped it or a part of it, 1 an error."""
 
@@ -45,7 +55,8 @@ class Outcome:
     exit_code: int
     stopped: tuple[StoppedCheck, ...]
     errors: tuple[str, ...]
-    settings: Settings
+    as_of: date | None
+    deliveries: tuple[Delivered, ...]
     is_past_day: bool
 
 
@@ -55,6 +66,7 @@ def execute(
     as_of: date | None = None,
     full_refresh: bool = False,
     select: str | None = None,
+    debug: bool = False,
 ) -> Outcome:
     """Run the whole flow, or the assets that ``select`` names in Dagster's selection syntax.
 
@@ -70,14 +82,14 @@ def execute(
         past.copy_loaded(settings, scratch)
         # Dagster's history is that of the real flow; a past day would stand in it as the latest state of every asset.
         with dg.DagsterInstance.ephemeral() as instance:
-            outcome = _execute(company, instance, run_id, select)
+            outcome = _execute(company, instance, run_id, select, debug)
         if outcome.exit_code == 0:
             past.remove(scratch)
         return outcome
     if as_of is not None:
         settings = settings.model_copy(update={"as_of": as_of.isoformat()})
     with open_instance(settings) as instance:
-        return _execute(Company(settings, full_refresh=full_refresh), instance, run_id, select)
+        return _execute(Company(settings, full_refresh=full_refresh), instance, run_id, select, debug)
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -87,7 +99,9 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_config(str(PROJECT_DIR))
 
 
-def _execute(company: Company, instance: dg.DagsterInstance, run_id: str, select: str | None) -> Outcome:
+def _execute(
+    company: Company, instance: dg.DagsterInstance, run_id: str, select: str | None, debug: bool
+) -> Outcome:
     settings = company.settings
     with run_lock(settings.state, run_id):
         definitions = build_definitions(settings, company)
@@ -97,7 +111,7 @@ def _execute(company: Company, instance: dg.DagsterInstance, run_id: str, select
             result = job.execute_in_process(
                 instance=instance,
                 run_id=run_id,
-                raise_on_error=False,
+                raise_on_error=debug,
                 asset_selection=keys,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
@@ -108,10 +122,29 @@ def _execute(company: Company, instance: dg.DagsterInstance, run_id: str, select
             with company.open_warehouse() as warehouse:
                 if warehouse.has_table("ops.run_log"):
                     _finish(warehouse, run_id, exit_code)
-        elif select and exit_code == 0:
-            with company.open_warehouse() as warehouse:
-                finish(warehouse, run_id, "built", datetime.now(UTC))
-    return Outcome(run_id, exit_code, stopped, errors, settings, company.is_past_day)
+        as_of = _as_of(company, run_id)
+    return Outcome(run_id, exit_code, stopped, errors, as_of, _deliveries(result, settings), company.is_past_day)
+
+
+def _as_of(company: Company, run_id: str) -> date | None:
+    if not company.settings.state.warehouse.exists():
+        return None
+    with company.open_warehouse() as warehouse:
+        if not warehouse.has_table("ops.run_log"):
+            return None
+        day: date | None = warehouse.scalar("select as_of from ops.run_log where run_id = ?", [run_id])
+        return day
+
+
+def _deliveries(result: dg.ExecuteInProcessResult, settings: Settings) -> tuple[Delivered, ...]:
+    keys = {("publish", sync.key): sync.key for sync in settings.syncs}
+    found = []
+    for event in result.get_asset_materialization_events():
+        key = tuple(event.asset_key.path) if event.asset_key else ()
+        if key in keys:
+            values = {name: value.value for name, value in event.materialization.metadata.items()}
+            found.append(Delivered(keys[key], str(values["outcome"]), int(values["added"]), int(values["removed"])))  # type: ignore[call-overload, index]
+    return tuple(found)
 
 
 def _finish(warehouse: Any, run_id: str, exit_code: int) -> None:

@@ -140,10 +140,10 @@ def deliver(settings: Settings, sync: Sync, *, now: datetime, dry_run: bool = Fa
             demand(plan)
             raise LifecycleError("a plan that may be sent was not begun", where=f"plan {plan.plan_id}")
         if plan.changes == 0 and work.is_there():
-            work.close(run, "unchanged")
-            return _delivery("unchanged", run)
-        work.send(run)
-        outcome: Outcome = "delivered" if plan.changes else "restored"
+            outcome: Outcome = "unchanged"
+        else:
+            work.send(run)
+            outcome = "delivered" if plan.changes else "restored"
         work.close(run, outcome)
         return _delivery(outcome, run)
 

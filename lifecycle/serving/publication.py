@@ -187,6 +187,12 @@ def current(state: State) -> Publication | None:
     return _load(state.serving / "runs" / served, is_current=True) if served else None
 
 
+def past_publication(state: State, day: date) -> Publication | None:
+    """What was published beside for a past day, or None."""
+    folder = state.serving / "as-of" / day.isoformat()
+    return _load(folder, is_current=False) if (folder / "manifest.json").is_file() else None
+
+
 def rollback(state: State, run_id: str | None = None) -> Publication:
     """Show the named publication again, or the one before the current.
 

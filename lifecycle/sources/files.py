@@ -38,7 +38,8 @@ RATIO_FLOOR_BYTES = 16 * 1024 * 1024
 """Below this, a high decompression ratio harms nobody: a short file of equal lines has one."""
 LINE_FLOOR_BYTES = 64 * 1024 * 1024
 """A physical line is kept whole up to this, or up to the field limit when that is higher."""
-ROWS_PER_WRITE = 20_000
+LINES_PER_BLOCK = 2_000
+ROWS_PER_WRITE = 50_000
 BYTES_PER_WRITE = 32 * 1024 * 1024
 
 TEXT_TABLE = "intake_text"
@@ -408,7 +409,7 @@ def count_records(chunks: Iterable[bytes], *, quotes: bool, max_nesting: int | N
 # --- the line reader ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Line:
     number: int
     content: bytes
@@ -416,39 +417,54 @@ class _Line:
     cut: bool = False
 
 
-def _split_lines(chunks: Iterable[bytes], max_bytes: int) -> Iterator[_Line]:
-    """Physical lines, ended by LF, CRLF or CR. A line beyond ``max_bytes`` is cut and marked, never held whole."""
-    number = 0
+@dataclass(slots=True)
+class _Block:
+    """Some physical lines with their ends; ``cut`` is a single line of which only the beginning was kept."""
+
+    first: int
+    pieces: list[bytes]
+    cut: bool = False
+
+    def lines(self) -> Iterator[_Line]:
+        for number, piece in enumerate(self.pieces, self.first):
+            content = piece.rstrip(b"\r\n")
+            yield _Line(number, content, piece[len(content) :], self.cut)
+
+
+def _split_blocks(chunks: Iterable[bytes], max_bytes: int) -> Iterator[_Block]:
+    """Physical lines, ended by LF, CRLF or CR, some at a time. A line beyond ``max_bytes`` is cut, never held whole."""
+    number = 1
     parts: list[bytes] = []
     size = 0
     held = b""
-
-    def take(end: bytes) -> _Line:
-        nonlocal number, size
-        number += 1
-        line = _Line(number, b"".join(parts)[:max_bytes], end, size > max_bytes)
-        parts.clear()
-        size = 0
-        return line
-
-    def keep(piece: bytes) -> None:
-        nonlocal size
-        if size <= max_bytes:
-            parts.append(piece)
-        size += len(piece)
-
     for chunk in chunks:
         block = held + chunk
+        # A carriage return at the end may be the first half of a line end.
         held = block[-1:] if block.endswith(b"\r") else b""
-        for piece in (block[:-1] if held else block).splitlines(keepends=True):
-            content = piece.rstrip(b"\r\n")
-            keep(content)
-            if len(content) < len(piece):
-                yield take(piece[len(content) :])
-    if held:
-        yield take(held)
-    elif size:
-        yield take(b"")
+        block = block[:-1] if held else block
+        last_end = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
+        if last_end and size > max_bytes:
+            first_end = len(block.splitlines(keepends=True)[0])
+            yield _Block(number, [b"".join(parts)[:max_bytes] + b"\n"], cut=True)
+            number += 1
+            pieces = block[first_end:last_end].splitlines(keepends=True)
+            parts, size = [], 0
+        elif last_end:
+            pieces = (b"".join(parts) + block[:last_end]).splitlines(keepends=True)
+            parts, size = [], 0
+        else:
+            pieces = []
+        for start in range(0, len(pieces), LINES_PER_BLOCK):
+            some = pieces[start : start + LINES_PER_BLOCK]
+            yield _Block(number, some)
+            number += len(some)
+        rest = block[last_end:]
+        if rest:
+            if size <= max_bytes:
+                parts.append(rest)
+            size += len(rest)
+    if size or held:
+        yield _Block(number, [b"".join(parts)[:max_bytes] + held], cut=size > max_bytes)
 
 
 class _Record:
@@ -505,7 +521,7 @@ class _Record:
         return position
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Parsed:
     """A record, or why its first line is none. ``lines`` counts the physical lines it takes up."""
 
@@ -515,56 +531,117 @@ class _Parsed:
     lines: int = 1
 
 
-def _parse_csv(
-    lines: Iterator[_Line], delimiter: str, max_field_bytes: int, width: int | None = None
-) -> Iterator[_Parsed | None]:
-    """Records of a CSV, of ``width`` fields when that is known; None for each empty line between them.
+@dataclass(slots=True)
+class _Rows:
+    """Fields of consecutive lines that are all plain records."""
+
+    first: int
+    rows: list[list[str]]
+    byte_count: int
+
+
+class _CsvParser:
+    """Records of a CSV, of ``width`` fields when that is known, behind ``skipped_lines``.
 
     A record that is malformed takes its first line with it; reading goes on at the next line.
     """
-    pending: deque[_Line] = deque()
 
-    def next_line() -> _Line | None:
-        return pending.popleft() if pending else next(lines, None)
+    def __init__(
+        self,
+        blocks: Iterator[_Block],
+        delimiter: str,
+        max_field_bytes: int,
+        width: int | None = None,
+        skipped_lines: int = 0,
+    ) -> None:
+        self.blocks, self.delimiter, self.max_field_bytes = blocks, delimiter, max_field_bytes
+        self.width, self.skipped_lines = width, skipped_lines
+        self.current: Iterator[_Line] = iter(())
+        self.pending: deque[_Line] = deque()
 
-    while (line := next_line()) is not None:
-        if not line.content and not line.cut:
-            yield None
-            continue
+    def records(self) -> Iterator[_Parsed | _Rows | None]:
+        """Records one by one, or many plain ones at once; None for each empty line between them."""
+        while True:
+            line = self._next_in_block()
+            if line is None:
+                block = next(self.blocks, None)
+                if block is None:
+                    return
+                rows = self._plain_rows(block)
+                if rows is not None:
+                    yield rows
+                    continue
+                self.current = block.lines()
+            elif not line.content and not line.cut:
+                yield None
+            else:
+                yield self.parse_line(line)
+
+    def _next_in_block(self) -> _Line | None:
+        if self.pending:
+            return self.pending.popleft()
+        for line in self.current:
+            if line.number > self.skipped_lines:
+                return line
+        return None
+
+    def _next(self) -> _Line | None:
+        while (line := self._next_in_block()) is None:
+            block = next(self.blocks, None)
+            if block is None:
+                return None
+            self.current = block.lines()
+        return line
+
+    def _plain_rows(self, block: _Block) -> _Rows | None:
+        """The fields of a block in which no line needs a closer look: without quotes each line is a record."""
+        if self.width is None or block.cut or block.first <= self.skipped_lines:
+            return None
+        joined = b"".join(block.pieces)
+        if b'"' in joined or b"\x00" in joined or max(map(len, block.pieces)) > self.max_field_bytes:
+            return None
+        try:
+            rows = [piece.decode().rstrip("\r\n").split(self.delimiter) for piece in block.pieces]
+        except UnicodeDecodeError:
+            return None
+        if set(map(len, rows)) != {self.width} or (self.width == 1 and [""] in rows):
+            return None
+        return _Rows(block.first, rows, len(joined))
+
+    def parse_line(self, line: _Line) -> _Parsed:
+        """The record that starts at a line, with as many of the following ones as it needs."""
         reason, text = _decoded(line)
         if reason:
-            yield _Parsed(line, [], reason)
-            continue
+            return _Parsed(line, [], reason)
         if '"' not in text:
-            fields, reason = _of_width(text.split(delimiter), width)
-            if not reason and _too_long(fields, line, max_field_bytes):
+            fields, reason = _of_width(text.split(self.delimiter), self.width)
+            if not reason and _too_long(fields, len(line.content), self.max_field_bytes):
                 reason = REASON_LONG
-            yield _Parsed(line, fields, reason)
-            continue
-        record = _Record(delimiter)
+            return _Parsed(line, fields, reason)
+        record = _Record(self.delimiter)
         complete = record.feed(text)
         taken: list[_Line] = []
         size = len(line.content)
         end = line.end
-        while not complete and (following := next_line()) is not None:
+        while not complete and (following := self._next()) is not None:
             taken.append(following)
             size += len(following.content)
             reason, text = _decoded(following)
-            if reason or size > 2 * max_field_bytes + LINE_FLOOR_BYTES // 64:
+            # A field may be as long as the limit, and as often escaped; beyond that, its quote is not going to close.
+            if reason or size > 2 * self.max_field_bytes + LINE_FLOOR_BYTES // 64:
                 break
             record.parts.append(end.decode())
             complete = record.feed(text)
             end = following.end
         fields, reason = record.fields, record.reason if complete else REASON_QUOTE_OPEN
         if not reason:
-            fields, reason = _of_width(fields, width)
-        if not reason and _too_long(fields, line, max_field_bytes, size):
+            fields, reason = _of_width(fields, self.width)
+        if not reason and _too_long(fields, size, self.max_field_bytes):
             reason = REASON_LONG
         if not reason:
-            yield _Parsed(line, fields, "", 1 + len(taken))
-            continue
-        pending.extendleft(reversed(taken))
-        yield _Parsed(line, fields, reason)
+            return _Parsed(line, fields, "", 1 + len(taken))
+        self.pending.extendleft(reversed(taken))
+        return _Parsed(line, fields, reason)
 
 
 def _of_width(fields: list[str], width: int | None) -> tuple[list[str], str]:
@@ -588,8 +665,8 @@ def _decoded(line: _Line) -> tuple[str, str]:
     return (REASON_NUL, "") if "\x00" in text else ("", text)
 
 
-def _too_long(fields: list[str], line: _Line, max_field_bytes: int, size: int | None = None) -> bool:
-    if (len(line.content) if size is None else size) <= max_field_bytes:
+def _too_long(fields: list[str], size: int, max_field_bytes: int) -> bool:
+    if size <= max_field_bytes:
         return False
     return any(len(value.encode("utf-8", "surrogatepass")) > max_field_bytes for value in fields)
 
@@ -603,8 +680,13 @@ def _raw(line: _Line) -> tuple[str, str]:
     return "bytes", escaped
 
 
+def _blocks_of(content: Bytes) -> Iterator[_Block]:
+    return _split_blocks(content.chunks(), max(LINE_FLOOR_BYTES, content.limits.max_field_bytes))
+
+
 def _lines_of(content: Bytes) -> Iterator[_Line]:
-    return _split_lines(content.chunks(), max(LINE_FLOOR_BYTES, content.limits.max_field_bytes))
+    for block in _blocks_of(content):
+        yield from block.lines()
 
 
 # --- JSON --------------------------------------------------------------------------------------------------------
@@ -702,7 +784,7 @@ class TextRows:
 
     def __init__(self, warehouse: Warehouse, field_count: int) -> None:
         self.warehouse, self.field_count = warehouse, field_count
-        self.rows: list[tuple[Any, ...]] = []
+        self.columns: list[list[Any]] = [[] for _ in range(len(self.META) + field_count)]
         self.bytes = 0
         fields = "".join(f", f{index} varchar" for index in range(field_count))
         drop_text(warehouse)
@@ -721,28 +803,39 @@ class TextRows:
         problem_column: str | None = None,
         problem: str | None = None,
     ) -> None:
-        self.rows.append((line_number, raw_text, raw_form, problem_column, problem, *values))
-        self.bytes += len(raw_text or "") + sum(len(value) for value in values if value is not None)
-        if len(self.rows) >= ROWS_PER_WRITE or self.bytes >= BYTES_PER_WRITE:
+        row = (line_number, raw_text, raw_form, problem_column, problem, *values)
+        for column, value in zip(self.columns, row, strict=True):
+            column.append(value)
+        self.bytes += len(raw_text or "") + sum(map(len, filter(None, values)))
+        if len(self.columns[0]) >= ROWS_PER_WRITE or self.bytes >= BYTES_PER_WRITE:
+            self.flush()
+
+    def add_block(self, block: _Rows) -> None:
+        """Add the fields of consecutive lines, none of which has a problem."""
+        count = len(block.rows)
+        meta: list[Iterable[Any]] = [range(block.first, block.first + count), [None] * count, ["fields"] * count]
+        meta += [[None] * count, [None] * count]
+        for column, values in zip(self.columns, [*meta, *zip(*block.rows, strict=True)], strict=True):
+            column.extend(values)
+        self.bytes += block.byte_count
+        if len(self.columns[0]) >= ROWS_PER_WRITE or self.bytes >= BYTES_PER_WRITE:
             self.flush()
 
     def flush(self) -> None:
         import pyarrow as pa
 
-        if not self.rows:
+        if not self.columns[0]:
             return
         names = [*self.META, *(f"f{index}" for index in range(self.field_count))]
         types = [pa.int64(), *([pa.string()] * (len(names) - 1))]
-        columns = [
-            pa.array(list(values), type=type_)
-            for values, type_ in zip(zip(*self.rows, strict=True), types, strict=True)
-        ]
-        self.warehouse.connection.register("intake_rows", pa.Table.from_arrays(columns, names=names))
+        arrays = [pa.array(values, type=type_) for values, type_ in zip(self.columns, types, strict=True)]
+        self.warehouse.connection.register("intake_rows", pa.Table.from_arrays(arrays, names=names))
         try:
             self.warehouse.run(f"insert into {TEXT_TABLE} select * from intake_rows")
         finally:
             self.warehouse.connection.unregister("intake_rows")
-        self.rows.clear()
+        for column in self.columns:
+            column.clear()
         self.bytes = 0
 
 
@@ -816,9 +909,9 @@ def _check_header(file: InputFile, header: Sequence[str], *, sparse: bool = Fals
 def _csv_header(file: InputFile, content: Bytes) -> tuple[list[str], int, bool]:
     """(names, physical lines up to and with the header, header is on the first line alone)."""
     skipped = 0
-    records = _parse_csv(_lines_of(content), file.source.delimiter, content.limits.max_field_bytes)
-    for record in records:
-        if record is None:
+    parser = _CsvParser(_blocks_of(content), file.source.delimiter, content.limits.max_field_bytes)
+    for record in parser.records():
+        if record is None or isinstance(record, _Rows):
             skipped += 1
             continue
         if record.reason == REASON_NUL:
@@ -966,18 +1059,19 @@ def _csv_by_lines(
     """Read line by line; the number of records, by the census's lines less those that start none."""
     rows = TextRows(warehouse, len(header))
     nothing: list[str | None] = [None] * len(header)
-    lines = (line for line in _lines_of(content) if line.number > header_lines)
+    parser = _CsvParser(_blocks_of(content), file.source.delimiter, limits.max_field_bytes, len(header), header_lines)
     empty = continued = 0
-    for record in _parse_csv(lines, file.source.delimiter, limits.max_field_bytes, len(header)):
-        if record is None:
+    for parsed in parser.records():
+        if isinstance(parsed, _Rows):
+            rows.add_block(parsed)
+        elif parsed is None:
             empty += 1
-            continue
-        continued += record.lines - 1
-        if not record.reason:
-            rows.add(record.line.number, [value or None for value in record.fields])
-            continue
-        raw_form, raw_text = _raw(record.line)
-        rows.add(record.line.number, nothing, raw_text=raw_text, raw_form=raw_form, problem=record.reason)
+        elif not parsed.reason:
+            continued += parsed.lines - 1
+            rows.add(parsed.line.number, parsed.fields)
+        else:
+            raw_form, raw_text = _raw(parsed.line)
+            rows.add(parsed.line.number, nothing, raw_text=raw_text, raw_form=raw_form, problem=parsed.reason)
     rows.flush()
     return census.lines - header_lines - empty - continued
 
@@ -1200,10 +1294,10 @@ def read_again(
             values, column, problem, _ = _json_fields(raw_text, names, json_names, limits)
         else:
             header = json.loads(raw_header or "[]")
-            line = _Line(line_number, raw_text.encode("utf-8"), b"")
-            record = next(_parse_csv(iter([line]), source.delimiter, limits.max_field_bytes, len(header)), None)
-            problem = record.reason if record else REASON_FEW
-            if record and not problem:
+            parser = _CsvParser(iter(()), source.delimiter, limits.max_field_bytes, len(header))
+            record = parser.parse_line(_Line(line_number, raw_text.encode("utf-8"), b""))
+            problem = record.reason
+            if not problem:
                 found = dict(zip(reversed(header), reversed(record.fields), strict=True))
                 values = [found.get(name) or None for name in names]
         rows.add(

@@ -45,7 +45,7 @@ def landing(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company
             context.run_id,
             now=now,
             full_refresh=company.full_refresh,
-            progress=lambda message: progress.info("%s", message),
+            progress=lambda message: progress.debug("%s", message),
         )
         noted.rows = sum(batch.received_count for batch in batches)
         verdict = judge_gate(
