@@ -131,7 +131,6 @@ def main() -> int:
             print(log.read_text(encoding="utf-8", errors="replace")[-4000:])
             print(f"{budget.example}: FAIL, the run ended with exit code {measured.exit_code}")
             is_good = False
-            continue
         print(f"\n{stages(config)}\n")
         rows += verdicts(budget, measured)
     if rows:

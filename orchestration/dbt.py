@@ -196,7 +196,7 @@ def build_dbt_assets() -> dg.AssetsDefinition:
 
 def run_dbt(context: dg.AssetExecutionContext, company: Company) -> Iterator[Any]:
     """Build the selected models and seeds, then judge every data test that has all it needs by now."""
-    state, run_id = company.settings.state, context.run_id
+    state, run_id = company.settings.state, context.run.run_id
     nodes = _nodes_by_key()
     selected = sorted(nodes[key] for key in context.selected_asset_keys if key in nodes)
     in_run = {nodes[key] for key in context.job_def.asset_layer.selected_asset_keys if key in nodes}

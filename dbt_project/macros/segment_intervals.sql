@@ -10,7 +10,7 @@
     {%- set facts = lifecycle_fact_columns() -%}
     stages as (select * from {{ ref('int_lifecycle_stages') }}),
 
-    settings as (select * from {{ ref('stg_lifecycle_settings') }}),
+    settings as (select * from {{ ref('int_lifecycle_thresholds') }}),
 
     stages_with_settings as (
         select *

@@ -90,63 +90,54 @@ class Cast:
 
     def value(self) -> str:
         """SQL of the value: null when there is no text, and when the text is no such value."""
-        text, kind = self.text, self.column.kind
-        if kind == Kind.TEXT:
-            return (
-                f"case when {text} in {in_list(self.column.allowed)} then {text} end" if self.column.allowed else text
-            )
-        if kind == Kind.INTEGER:
-            return f"case when regexp_full_match({text}, '{_INTEGER}') then try_cast({text} as bigint) end"
-        if kind in (Kind.DECIMAL, Kind.PRICE):
-            return self._decimal(literal(_exact_number(_DEFAULT_DIGITS)))
-        if kind == Kind.MONEY:
-            return self._decimal(self._money_pattern())
-        if kind == Kind.BOOLEAN:
-            return (
-                f"case when lower({text}) in {in_list(_TRUE)} then true"
-                f" when lower({text}) in {in_list(_FALSE)} then false end"
-            )
-        if kind == Kind.TIMESTAMP:
-            return self._moment()
-        if kind == Kind.DAY:
-            return f"case when regexp_full_match({text}, '{_DAY}{_MIDNIGHT}') then try_cast({text}[:10] as date) end"
-        if kind == Kind.CURRENCY:
-            return f"case when upper({text}) in {in_list(sorted(minor_units()))} then upper({text}) end"
-        return f"case when json_valid({text}) then {text} end"
+        text, column = self.text, self.column
+        if column.kind == Kind.TEXT and not column.allowed:
+            return text
+        conditions = {
+            Kind.TEXT: (f"{text} in {in_list(column.allowed)}", text),
+            Kind.INTEGER: (f"regexp_full_match({text}, '{_INTEGER}')", f"try_cast({text} as bigint)"),
+            Kind.BOOLEAN: (f"lower({text}) in {in_list(_TRUE + _FALSE)}", f"lower({text}) in {in_list(_TRUE)}"),
+            Kind.DAY: (f"regexp_full_match({text}, '{_DAY}{_MIDNIGHT}')", f"try_cast({text}[:10] as date)"),
+            Kind.CURRENCY: (f"upper({text}) in {in_list(sorted(minor_units()))}", f"upper({text})"),
+            Kind.JSON: (f"json_valid({text})", text),
+        }
+        if column.kind in conditions:
+            condition, value = conditions[column.kind]
+            return f"case when {condition} then {value} end"
+        return self._moment() if column.kind == Kind.TIMESTAMP else self._decimal()
 
     def reason(self) -> str:
         """SQL of the reason why a text that is there has no value."""
         text, kind = self.text, self.column.kind
-        if kind == Kind.TEXT:
-            return literal(REASON_ALLOWED)
-        if kind == Kind.INTEGER:
-            return (
-                f"case when regexp_full_match({text}, '{_INTEGER}') then {literal(REASON_NUMBER_RANGE)}"
-                f" else {literal(REASON_NO_INTEGER)} end"
-            )
-        if kind in (Kind.DECIMAL, Kind.PRICE, Kind.MONEY):
-            return (
-                f"case when not regexp_full_match({text}, '{_NUMBER}') then {literal(REASON_NO_NUMBER)}"
-                rf" when regexp_matches({text}, '\.\d{{4}}\d*[1-9]') then {literal(REASON_DECIMALS)}"
-                f" when try_cast({text} as decimal(18,4)) is null then {literal(REASON_NUMBER_RANGE)}"
-                f" else {literal(REASON_MINOR_UNITS)} end"
-            )
-        if kind == Kind.BOOLEAN:
-            return literal(REASON_NO_BOOLEAN)
+        fixed = {
+            Kind.TEXT: REASON_ALLOWED,
+            Kind.BOOLEAN: REASON_NO_BOOLEAN,
+            Kind.CURRENCY: REASON_CURRENCY,
+            Kind.JSON: REASON_NO_JSON,
+        }
+        if kind in fixed:
+            return literal(fixed[kind])
         if kind == Kind.TIMESTAMP:
             return self._moment_reason()
         if kind == Kind.DAY:
-            return (
-                f"case when regexp_full_match({text}, '{_ANY_DAY}{_MIDNIGHT}') and try_cast({text}[:10] as date) is not null"
-                f" then {literal(REASON_TIME_RANGE)} else {literal(REASON_NO_DAY)} end"
-            )
-        return literal(REASON_CURRENCY if kind == Kind.CURRENCY else REASON_NO_JSON)
+            is_day = f"regexp_full_match({text}, '{_ANY_DAY}{_MIDNIGHT}') and try_cast({text}[:10] as date) is not null"
+            return f"case when {is_day} then {literal(REASON_TIME_RANGE)} else {literal(REASON_NO_DAY)} end"
+        if kind == Kind.INTEGER:
+            is_integer = f"regexp_full_match({text}, '{_INTEGER}')"
+            return f"case when {is_integer} then {literal(REASON_NUMBER_RANGE)} else {literal(REASON_NO_INTEGER)} end"
+        return (
+            f"case when not regexp_full_match({text}, '{_NUMBER}') then {literal(REASON_NO_NUMBER)}"
+            rf" when regexp_matches({text}, '\.\d{{4}}\d*[1-9]') then {literal(REASON_DECIMALS)}"
+            f" when try_cast({text} as decimal(18,4)) is null then {literal(REASON_NUMBER_RANGE)}"
+            f" else {literal(REASON_MINOR_UNITS)} end"
+        )
 
-    def _decimal(self, pattern: str) -> str:
-        return f"case when regexp_full_match({self.text}, {pattern}) then try_cast({self.text} as decimal(18,4)) end"
+    def _decimal(self) -> str:
+        text, pattern = self.text, self._number_pattern()
+        return f"case when regexp_full_match({text}, {pattern}) then try_cast({text} as decimal(18,4)) end"
 
-    def _money_pattern(self) -> str:
-        if self.currency_text is None:
+    def _number_pattern(self) -> str:
+        if self.column.kind != Kind.MONEY or self.currency_text is None:
             return literal(_exact_number(_DEFAULT_DIGITS))
         by_digits: dict[int, list[str]] = {}
         for code, digits in minor_units().items():
@@ -218,41 +209,48 @@ def normalized(text: str) -> str:
 
 
 def casts_of(table: Table, texts: dict[str, str], zone: str) -> list[Cast]:
-    """One cast per column of a table; ``texts`` is the SQL of each column's normalized text."""
-    currency = texts.get("currency") if "currency" in table.by_name else None
-    return [Cast(column, texts[column.name], zone, currency) for column in table.columns]
+    """One cast per column that the source has; ``texts`` is the SQL of each column's normalized text."""
+    return [
+        Cast(column, texts[column.name], zone, texts.get("currency"))
+        for column in table.columns
+        if column.name in texts
+    ]
 
 
-def is_bad(table: Table, casts: Sequence[Cast], values: dict[str, str]) -> str:
-    """SQL that is true for a row that cannot be loaded; ``values`` is the SQL of each column's value."""
+def is_bad(table: Table, casts: Sequence[Cast]) -> str:
+    """SQL that is true for a row that cannot be loaded; it sees each column's text, and its value by its name."""
     parts = [
-        f"{values[cast.column.name]} is null"
+        f"{quoted(cast.column.name)} is null"
         if cast.column.required
-        else f"({cast.text} is not null and {values[cast.column.name]} is null)"
+        else f"({cast.text} is not null and {quoted(cast.column.name)} is null)"
         for cast in casts
         if cast.column.required or cast.column.kind != Kind.TEXT or cast.column.allowed
     ]
     if table.one_of:
-        parts.append("(" + " and ".join(f"{values[name]} is null" for name in table.one_of) + ")")
+        parts.append(f"({_nothing_of(table, casts)})")
     return " or ".join(parts) if parts else "false"
+
+
+def _nothing_of(table: Table, casts: Sequence[Cast]) -> str:
+    return " and ".join(f"{cast.text} is null" for cast in casts if cast.column.name in table.one_of) or "true"
 
 
 def problems(table: Table, casts: Sequence[Cast]) -> str:
     """SQL of the list of a row's problems, each ``{column_name, reason}``, in the contract's order."""
     entries = []
     for cast in casts:
-        name = literal(cast.column.name)
-        missing = f"when {cast.text} is null then {literal(REASON_MISSING)}" if cast.column.required else ""
-        present = f"when {cast.text} is not null and ({cast.value()}) is null then {cast.reason()}"
-        entries.append(f"{{'column_name': {name}, 'reason': case {missing} {present} end}}")
+        branches = []
+        if cast.column.required:
+            branches.append(f"when {cast.text} is null then {literal(REASON_MISSING)}")
+        if cast.column.kind != Kind.TEXT or cast.column.allowed:
+            branches.append(f"when {cast.text} is not null and ({cast.value()}) is null then {cast.reason()}")
+        if branches:
+            entries.append(_problem(cast.column.name, " ".join(branches)))
     if table.one_of:
-        nothing = " and ".join(f"{cast.text} is null" for cast in casts if cast.column.name in table.one_of)
         reason = literal(f"none of {', '.join(table.one_of)} is filled")
-        entries.append(
-            f"{{'column_name': {literal(table.one_of[0])}, 'reason': case when {nothing} then {reason} end}}"
-        )
+        entries.append(_problem(table.one_of[0], f"when {_nothing_of(table, casts)} then {reason}"))
     return f"list_filter([{', '.join(entries)}], lambda each_problem: each_problem.reason is not null)"
 
 
-def select_list(casts: Sequence[Cast]) -> str:
-    return ", ".join(f"{cast.value()} as {quoted(cast.column.name)}" for cast in casts)
+def _problem(column_name: str, branches: str) -> str:
+    return f"{{'column_name': {literal(column_name)}, 'reason': case {branches} end}}"

@@ -59,16 +59,16 @@ a column that is used stands in the header twice, it is empty without even a hea
 file, cut off (gzip, Parquet), larger than `quality.max_file_bytes`, or unpacks to more than
 `quality.max_decompression_ratio` times its size.
 
-`lifecycle quarantine list` counts them, `show` shows one, `requeue` has the next run try them again with the settings of
-that time.
+`lifecycle quarantine list` counts them, `show` shows one, `requeue` has the next run try them again with the settings
+of that time.
 """
 
 _VERSIONS = """\
 A record is named by `source_system` and its table's key. Of its versions the one with the latest `updated_at` wins; a
-version with `updated_at` outranks one without; else the one that was loaded later wins (files in the order in which they
-were first seen, in one run by name; then by line). Loading the same content again changes nothing, whatever the file is
-called: an identical record is a *duplicate*, an older version, or one that was replaced before, is *superseded*. So a
-source whose records go back to earlier values has to send `updated_at`.
+version with `updated_at` outranks one without; else the one that was loaded later wins (files in the order in which
+they were first seen, in one run by name; then by line). Loading the same content again changes nothing, whatever the
+file is called: an identical record is a *duplicate*, an older version, or one that was replaced before, is
+*superseded*. So a source whose records go back to earlier values has to send `updated_at`.
 
 A file is read again when its content or its settings (`columns`, `constants`, `timezone`, `delimiter`, `format`,
 `id_namespace`) change; the second reading then takes the place of the first.

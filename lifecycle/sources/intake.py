@@ -25,7 +25,9 @@ from lifecycle.errors import IntakeError, LifecycleError
 from lifecycle.settings import Environment, Settings, Source
 from lifecycle.sources import files
 from lifecycle.sources.casts import casts_of, is_bad, normalized, problems
+from lifecycle.sources.census import InputFile, digest_of
 from lifecycle.sources.contract import LOAD_COLUMNS, TABLES, Kind, Table, create_raw_tables_sql
+from lifecycle.sources.lines import REASON_DEEP, nesting_depth
 from lifecycle.warehouse import Warehouse, literal, quoted
 
 RULES_VERSION = 1
@@ -105,36 +107,33 @@ _BATCH_FIELDS = ", ".join(one.name for one in fields(Batch))
 
 def prepare(warehouse: Warehouse) -> None:
     """Make every table that the intake reads or writes, empty, where it does not exist; add columns that are new."""
-    for schema in ("raw", "landing", "quarantine", "ops"):
-        warehouse.run(f"create schema if not exists {schema}")
-    for statement in create_raw_tables_sql():
-        warehouse.run(statement)
+    there: dict[str, set[str]] = {}
+    for schema, name, column in warehouse.rows(
+        "select schema_name, table_name, column_name from duckdb_columns() where database_name = current_database()"
+        " and schema_name in ('raw', 'landing', 'quarantine', 'ops')"
+    ):
+        there.setdefault(f"{schema}.{name}", set()).add(column)
+    wanted: dict[str, list[tuple[str, str]]] = {}
     for table in TABLES.values():
         contract = [(column.name, column.sql_type) for column in (*LOAD_COLUMNS, *table.columns)]
-        _add_missing(warehouse, f"raw.{table.name}", contract)
-        landing = [*contract, *_LANDING_COLUMNS]
-        definition = ", ".join(f"{quoted(name)} {type_}" for name, type_ in landing)
-        warehouse.run(f"create table if not exists landing.{table.name} ({definition})")
-        _add_missing(warehouse, f"landing.{table.name}", landing)
-    for name, definition in _INTERNAL_TABLES.items():
-        warehouse.run(f"create table if not exists {name} ({definition})")
+        wanted[f"raw.{table.name}"] = contract
+        wanted[f"landing.{table.name}"] = [*contract, *_LANDING_COLUMNS]
+    for relation, definition in _INTERNAL_TABLES.items():
         columns = [part.split() for part in definition.split(",")]
-        _add_missing(warehouse, name, [(column, type_) for column, type_ in columns])
-
-
-def _add_missing(warehouse: Warehouse, relation: str, columns: Sequence[tuple[str, str]]) -> None:
-    schema, table = relation.split(".")
-    there = {
-        name
-        for (name,) in warehouse.rows(
-            "select column_name from duckdb_columns()"
-            " where database_name = current_database() and schema_name = ? and table_name = ?",
-            [schema, table],
-        )
-    }
-    for name, type_ in columns:
-        if name not in there:
-            warehouse.run(f"alter table {relation} add column {quoted(name)} {type_}")
+        wanted[relation] = [(name, type_) for name, type_ in columns]
+    if wanted.keys() - there.keys():
+        for schema in ("raw", "landing", "quarantine", "ops"):
+            warehouse.run(f"create schema if not exists {schema}")
+        for statement in create_raw_tables_sql():
+            warehouse.run(statement)
+    for relation, parts in wanted.items():
+        if relation not in there:
+            definition = ", ".join(f"{quoted(name)} {type_}" for name, type_ in parts)
+            warehouse.run(f"create table if not exists {relation} ({definition})")
+            continue
+        for name, type_ in parts:
+            if name not in there[relation]:
+                warehouse.run(f"alter table {relation} add column {quoted(name)} {type_}")
 
 
 def discard(warehouse: Warehouse) -> None:
@@ -145,7 +144,9 @@ def discard(warehouse: Warehouse) -> None:
 
 def _empty_landing(warehouse: Warehouse) -> None:
     for (name,) in warehouse.rows(
+        # What was landed is committed, so that a table that counts no rows has none.
         "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'landing'"
+        " and estimated_size > 0"
     ):
         warehouse.run(f"truncate landing.{quoted(name)}")
 
@@ -174,7 +175,7 @@ class _Landing:
 
 @dataclass(frozen=True)
 class _Pending:
-    file: files.InputFile
+    file: InputFile
     digest: str
     fingerprint: str
     load_number: int
@@ -210,8 +211,17 @@ def land(
         progress or (lambda _: None),
         [],
     )
+    import duckdb
+
     try:
         _land_all(landing)
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        discard(warehouse)
+        raise LifecycleError(
+            f"there is no room for what was read ({type(error).__name__})",
+            where=str(warehouse.path),
+            remedy="Free disk space, or raise `warehouse.memory_limit` or `warehouse.max_spill`. raw is as it was.",
+        ) from error
     except BaseException:
         discard(warehouse)
         raise
@@ -312,7 +322,7 @@ def _find_new(landing: _Landing, problems_: list[LifecycleError]) -> list[_Pendi
         print_ = mapping_fingerprint(source)
         for file in found:
             try:
-                digest = files.digest(file.path, landing.key)
+                digest = digest_of(file.path, landing.key)
             except OSError as error:
                 problems_.append(
                     IntakeError(
@@ -402,7 +412,7 @@ def _constant(value: str | int | float | bool) -> str:
 
 
 def _texts(source: Source, reading: files.Reading) -> dict[str, str]:
-    """SQL of the text of every contract column: a constant, a field, or nothing."""
+    """SQL of the text of every contract column that the source has: a constant or a field."""
     wanted = files.wanted_fields(source)
     texts: dict[str, str] = {}
     for column in TABLES[source.table].columns:
@@ -410,8 +420,6 @@ def _texts(source: Source, reading: files.Reading) -> dict[str, str]:
             texts[column.name] = _constant(source.constants[column.name])
         elif wanted[column.name] in reading.columns:
             texts[column.name] = normalized(reading.columns[wanted[column.name]])
-        else:
-            texts[column.name] = "cast(null as varchar)"
     return texts
 
 
@@ -421,22 +429,20 @@ def _land_reading(landing: _Landing, source: Source, batch: Batch, reading: file
     texts = _texts(source, reading)
     text_list = ", ".join(f"{sql} as {quoted('t_' + name)}" for name, sql in texts.items())
     casts = casts_of(table, {name: quoted("t_" + name) for name in texts}, source.timezone)
-    values = {cast.column.name: quoted(cast.column.name) for cast in casts}
     _mark_deep_json(landing, table, texts)
     normalized_rows = (
         f"select file_line, raw_text, raw_form, problem_column, {_problem()} as problem, row_json, {text_list}"
         f" from (select text.*, {reading.row_json} as row_json from {files.TEXT_TABLE} text)"
     )
     cast_list = ", ".join(f"{cast.value()} as {quoted(cast.column.name)}" for cast in casts)
-    columns = ", ".join(quoted(column.name) for column in table.columns)
-    bad = f"problem is not null or {is_bad(table, casts, values)}"
-    needed = ", ".join(quoted("t_" + cast.column.name) for cast in casts)
+    columns = ", ".join(quoted(cast.column.name) for cast in casts)
+    needed = ", ".join(cast.text for cast in casts)
     warehouse.run(
         f"insert into landing.{table.name} (source_system, id_namespace, batch_id, loaded_at, {columns},"
         f" load_number, file_line, status)"
         f" select {literal(source.name)}, {literal(source.namespace)}, {literal(batch.batch_id)}, $loaded_at,"
-        f" {columns},"
-        f" {batch.load_number}, file_line, case when {bad} then 'rejected' else 'load' end"
+        f" {columns}, {batch.load_number}, file_line,"
+        f" case when problem is not null or {is_bad(table, casts)} then 'rejected' else 'load' end"
         f" from (select file_line, problem, {needed}, {cast_list} from ({normalized_rows}))",
         {"loaded_at": batch.loaded_at},
     )
@@ -454,7 +460,7 @@ def _land_reading(landing: _Landing, source: Source, batch: Batch, reading: file
 def _problem() -> str:
     return (
         "coalesce(problem, case when file_line in (select file_line from temp.intake_deep)"
-        f" then {literal(files.REASON_DEEP)} end)"
+        f" then {literal(REASON_DEEP)} end)"
     )
 
 
@@ -463,16 +469,19 @@ def _mark_deep_json(landing: _Landing, table: Table, texts: dict[str, str]) -> N
     warehouse, limit = landing.warehouse, landing.settings.quality.max_nesting
     warehouse.run("create or replace temp table intake_deep (file_line bigint)")
     for column in table.columns:
-        text = texts[column.name]
-        if column.kind != Kind.JSON or text.startswith("cast(null"):
+        text = texts.get(column.name)
+        if column.kind != Kind.JSON or text is None:
             continue
-        many = f"strlen({text}) - strlen(translate({text}, '[{{', '')) > {limit}"
-        for file_line, value in warehouse.rows(
-            f"select file_line, {text} from {files.TEXT_TABLE} where {many} and strlen({text}) <= ?",
-            [landing.settings.quality.max_field_bytes],
+        limit_bytes = landing.settings.quality.max_field_bytes
+        many = f"strlen({text}) - strlen(translate({text}, '[{{', '')) > {limit} and strlen({text}) <= {limit_bytes}"
+        deep: list[int] = []
+        for batch in warehouse.batches(
+            f"select file_line, {text} as json_text from {files.TEXT_TABLE} where {many}", rows_per_batch=100
         ):
-            if files.nesting_depth(value) > limit:
-                warehouse.run("insert into temp.intake_deep values (?)", [file_line])
+            found = zip(batch.column("file_line").to_pylist(), batch.column("json_text").to_pylist(), strict=True)
+            deep += [file_line for file_line, value in found if nesting_depth(value) > limit]
+        for file_line in deep:
+            warehouse.run("insert into temp.intake_deep values (?)", [file_line])
 
 
 def _reject(landing: _Landing, batch: Batch, reading: files.Reading, normalized_rows: str, problem_list: str) -> None:
@@ -597,8 +606,12 @@ def _classify(landing: _Landing, table: Table) -> None:
         " left join (select batch_id, min(load_number) as load_number from ops.batches group by batch_id) batches"
         " using (batch_id) where raw.batch_id not in (select batch_id from landing.retired_batches))"
     )
-    has_raw = not landing.full_refresh and bool(warehouse.rows(f"select 1 from raw.{table.name} limit 1"))
-    if not has_raw:
+    if landing.full_refresh or not warehouse.rows(f"select 1 from raw.{table.name} limit 1"):
+        # Nothing to compare with but each other, and mostly no key comes twice.
+        if not warehouse.rows(
+            f"select 1 from landing.{table.name} group by {', '.join(key)} having count(*) > 1 limit 1"
+        ):
+            return
         raw_rows = f"(select *, cast(null as bigint) as load_number from raw.{table.name} where false)"
     content = ["id_namespace", *(quoted(column.name) for column in table.columns)]
     same_key = " and ".join(f"new.{name} is not distinct from old.{name}" for name in key)
@@ -633,8 +646,9 @@ def _classify(landing: _Landing, table: Table) -> None:
         " order by updated_at desc nulls last, load_number desc, file_line desc) as place,"
         " max(updated_at) over (partition by key_number, verdict is null and not is_repeated) as last_updated_at"
         " from firsts)"
-        " select row_id, version, updated_at is not distinct from last_updated_at as is_tied, case when verdict is not null then verdict"
-        " when is_repeated then 'duplicate' when place > 1 then 'superseded' else 'load' end as status from ranked"
+        " select row_id, version, updated_at is not distinct from last_updated_at as is_tied,"
+        " case when verdict is not null then verdict when is_repeated then 'duplicate'"
+        " when place > 1 then 'superseded' else 'load' end as status from ranked"
     )
     warehouse.run(
         f"update landing.{table.name} as landed set status = statuses.status from temp.intake_statuses statuses"
@@ -783,7 +797,8 @@ def latest_day(warehouse: Warehouse, settings: Settings, now: datetime) -> date:
 
     def last_of(tables: Sequence[Table]) -> datetime | None:
         parts = " union all ".join(
-            f"select max({quoted(table.event_at)}) as moment from raw.{table.name} where {quoted(table.event_at)} <= $now"
+            f"select max({quoted(table.event_at)}) as moment from raw.{table.name}"
+            f" where {quoted(table.event_at)} <= $now"
             for table in tables
             if table.event_at
         )

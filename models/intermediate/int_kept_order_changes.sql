@@ -31,10 +31,12 @@ kept_orders as (
         order_date,
         event_id,
         order_change,
-        sum(order_change) over (
-            partition by customer_id, order_date
-            order by changed_at asc nulls last, order_change desc nulls last, event_id asc nulls last
-            rows between unbounded preceding and current row
+        cast(
+            sum(order_change) over (
+                partition by customer_id, order_date
+                order by changed_at asc nulls last, order_change desc nulls last, event_id asc nulls last
+                rows between unbounded preceding and current row
+            ) as bigint
         ) as kept_order_count
     from changes_unioned
 ),

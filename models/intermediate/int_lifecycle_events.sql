@@ -16,6 +16,8 @@ kept_changes as (select * from {{ ref('int_kept_order_changes') }}),
 
 expansions as (select * from {{ ref('int_category_expansions') }}),
 
+identifications as (select * from {{ ref('int_identifications') }}),
+
 money as (
     select
         concat_ws(':', 'order', source_system, order_id) as event_id,
@@ -50,6 +52,7 @@ events as (
         coalesce(money.order_change, 0) as order_change,
         coalesce(money.net_revenue_amount, 0) as net_revenue_amount,
         expansions.event_id is not null as is_expansion,
+        coalesce(timeline.occurred_at = identifications.identified_at, false) as is_identification,
         -- times
         timeline.occurred_at,
         row_number() over (
@@ -62,6 +65,7 @@ events as (
     left join kept_changes on timeline.event_id = kept_changes.event_id
     left join money on timeline.event_id = money.event_id
     left join expansions on timeline.event_id = expansions.event_id
+    left join identifications on timeline.customer_id = identifications.customer_id
 ),
 
 relevant_events as (
@@ -77,6 +81,7 @@ relevant_events as (
         or is_refund
         or is_paid
         or is_expansion
+        or is_identification
         or order_change != 0
         or net_revenue_amount != 0
 )

@@ -9,12 +9,7 @@ paid_days as (select * from {{ ref('int_paid_order_days') }}),
 
 personas as (select * from {{ ref('int_customer_personas') }}),
 
-identified as (
-    select customer_id
-    from {{ source('identity', 'record_links') }}
-    where link_rule != 'anonymous_id'
-    group by customer_id
-),
+identifications as (select * from {{ ref('int_identifications') }}),
 
 accumulated as (
     select
@@ -52,7 +47,7 @@ facts as (
         accumulated.event_id,
         coalesce(personas.threshold_persona, 'default') as threshold_persona,
         -- facts
-        case when identified.customer_id is null then 0 else 1 end as is_identified,
+        case when identifications.identified_at <= accumulated.valid_from_at then 1 else 0 end as is_identified,
         accumulated.paid_count,
         accumulated.kept_count,
         accumulated.order_count,
@@ -82,7 +77,7 @@ facts as (
         on accumulated.customer_id = paid_days.customer_id
         and accumulated.paid_count = paid_days.paid_number
     left join personas on accumulated.customer_id = personas.customer_id
-    left join identified on accumulated.customer_id = identified.customer_id
+    left join identifications on accumulated.customer_id = identifications.customer_id
     -- Of several events at one moment the last knows them all.
     where accumulated.valid_to_at is null or accumulated.valid_to_at > accumulated.valid_from_at
 )

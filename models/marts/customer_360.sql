@@ -2,7 +2,7 @@
 
 with
 
-links as (select * from {{ source('identity', 'record_links') }}),
+links as (select * from {{ ref('customer_links') }}),
 
 profiles as (select * from {{ ref('int_customer_profiles') }}),
 

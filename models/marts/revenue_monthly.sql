@@ -12,10 +12,10 @@ sales as (
         order_month as revenue_month,
         count(*) as order_count,
         count(distinct customer_id) as customer_count,
-        sum(gross_revenue_amount) as gross_revenue_amount,
-        sum(discount_amount) as discount_amount,
-        sum(tax_amount) as tax_amount,
-        sum(shipping_amount) as shipping_amount,
+        cast(sum(gross_revenue_amount) as decimal(18, 2)) as gross_revenue_amount,
+        cast(sum(discount_amount) as decimal(18, 2)) as discount_amount,
+        cast(sum(tax_amount) as decimal(18, 2)) as tax_amount,
+        cast(sum(shipping_amount) as decimal(18, 2)) as shipping_amount,
         count(case when customer_id is null then order_key end) as unidentified_order_count
     from orders
     group by order_month
@@ -24,7 +24,7 @@ sales as (
 refunds_added as (
     select
         cast(date_trunc('month', refund_date) as date) as revenue_month,
-        sum(item_refund_amount) as refund_amount
+        cast(sum(item_refund_amount) as decimal(18, 2)) as refund_amount
     from refunds
     group by cast(date_trunc('month', refund_date) as date)
 ),

@@ -21,8 +21,8 @@ from orchestration.resources import Company
     description="Every source record that belongs to a person, with the customer it was joined to.",
 )
 def record_links(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
-    with company.step(context.run_id, "identity") as (warehouse, noted):
-        build.own(warehouse, context.run_id)
+    with company.step(context.run.run_id, "identity") as (warehouse, noted):
+        build.own(warehouse, context.run.run_id)
         resolution = links.resolve(
             warehouse, max_contacts_per_identifier=company.settings.identity.max_contacts_per_identifier
         )

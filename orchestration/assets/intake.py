@@ -36,20 +36,20 @@ INTAKE_CHECK = dg.AssetCheckSpec(
 )
 def landing(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> Iterator[dg.MaterializeResult]:
     now = company.now()
-    with company.step(context.run_id, "intake: landing") as (warehouse, noted):
-        build.begin(warehouse, company.settings, context.run_id, now)
+    with company.step(context.run.run_id, "intake: landing") as (warehouse, noted):
+        build.begin(warehouse, company.settings, context.run.run_id, now)
         intake.prepare(warehouse)
         batches = intake.land(
             warehouse,
             company.settings,
-            context.run_id,
+            context.run.run_id,
             now=now,
             full_refresh=company.full_refresh,
             progress=lambda message: progress.debug("%s", message),
         )
         noted.rows = sum(batch.received_count for batch in batches)
         verdict = judge_gate(
-            warehouse, company, "intake", suites.intake_checks(company.settings, now=naive_utc(now)), context.run_id
+            warehouse, company, "intake", suites.intake_checks(company.settings, now=naive_utc(now)), context.run.run_id
         )
         if not verdict.passed:
             intake.discard(warehouse)
@@ -89,14 +89,14 @@ def landing(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company
     pool="warehouse",
 )
 def raw(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> Iterator[dg.MaterializeResult]:
-    with company.step(context.run_id, "intake: merge") as (warehouse, noted):
-        build.own(warehouse, context.run_id)
-        batches = intake.merge(warehouse, context.run_id)
+    with company.step(context.run.run_id, "intake: merge") as (warehouse, noted):
+        build.own(warehouse, context.run.run_id)
+        batches = intake.merge(warehouse, context.run.run_id)
         noted.rows = sum(batch.loaded_count for batch in batches)
         now = company.now()
         latest = intake.latest_day(warehouse, company.settings, now)
         as_of = build.resolve_day(company.settings, latest=latest, now=now)
-        build.pin(warehouse, company.settings, context.run_id, as_of)
+        build.pin(warehouse, company.settings, context.run.run_id, as_of)
         rows = {name: int(warehouse.scalar(f"select count(*) from raw.{name}")) for name in TABLES}
     for name, count in rows.items():
         yield dg.MaterializeResult(asset_key=["raw", name], metadata={"dagster/row_count": count})

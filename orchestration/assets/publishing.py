@@ -49,7 +49,7 @@ def _sync_assets(sync: Sync) -> list[dg.AssetsDefinition]:
     )
     def plan(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
         settings = company.settings
-        with company.hold(context.run_id), stage(settings.state, context.run_id, f"plan: {sync.key}") as noted:
+        with company.hold(context.run.run_id), stage(settings.state, context.run.run_id, f"plan: {sync.key}") as noted:
             published = current(settings.state)
             if published is None:
                 raise GateStoppedError("nothing is published yet", remedy="Run the pipeline first: `lifecycle run`.")
@@ -106,7 +106,7 @@ def _sync_assets(sync: Sync) -> list[dg.AssetsDefinition]:
     )
     def delivery(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
         settings = company.settings
-        with company.hold(context.run_id), stage(settings.state, context.run_id, f"publish: {sync.key}") as noted:
+        with company.hold(context.run.run_id), stage(settings.state, context.run.run_id, f"publish: {sync.key}") as noted:
             sent = deliver(settings, sync, now=company.now())
             noted.rows = sent.desired_count
         return dg.MaterializeResult(

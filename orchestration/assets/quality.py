@@ -55,13 +55,13 @@ def segment_names() -> list[str]:
     description="The verdict on what the models made. Without it nothing of this run is published.",
 )
 def marts_verdict(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
-    with company.step(context.run_id, "marts") as (warehouse, _):
-        own = build.current(warehouse, context.run_id)
+    with company.step(context.run.run_id, "marts") as (warehouse, _):
+        own = build.current(warehouse, context.run.run_id)
         checks = suites.marts_checks(
-            company.settings, marts_tests(), run_id=context.run_id, as_of_end=own.as_of_end
+            company.settings, marts_tests(), run_id=context.run.run_id, as_of_end=own.as_of_end
         )
-        verdict = judge_gate(warehouse, company, suites.MARTS, checks, context.run_id)
-        write_data_docs(warehouse, context.run_id, company.settings.state.root / "data_docs")
+        verdict = judge_gate(warehouse, company, suites.MARTS, checks, context.run.run_id)
+        write_data_docs(warehouse, context.run.run_id, company.settings.state.root / "data_docs")
     return dg.MaterializeResult(check_results=[check_result(MARTS_CHECK, verdict)])
 
 
@@ -78,17 +78,17 @@ def segment_verdicts(context: dg.AssetExecutionContext, company: dg.ResourcePara
     # A past day has its own, smaller segments: it is compared with nothing.
     previous = {} if company.is_past_day else segment_counts(company.settings)
     passed: dict[str, bool] = {}
-    with company.step(context.run_id, "segments") as (warehouse, _):
-        own = build.current(warehouse, context.run_id)
+    with company.step(context.run.run_id, "segments") as (warehouse, _):
+        own = build.current(warehouse, context.run.run_id)
         for segment in segment_names():
             checks = suites.segment_checks(
                 company.settings,
                 segment,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 as_of_end=own.as_of_end,
                 previous_counts=previous,
             )
             gate = suites.segment_gate(segment)
-            passed[segment] = judge_gate(warehouse, company, gate, checks, context.run_id).passed
-        write_data_docs(warehouse, context.run_id, company.settings.state.root / "data_docs")
+            passed[segment] = judge_gate(warehouse, company, gate, checks, context.run.run_id).passed
+        write_data_docs(warehouse, context.run.run_id, company.settings.state.root / "data_docs")
     return dg.MaterializeResult(metadata={segment: "passed" if ok else "stopped" for segment, ok in passed.items()})

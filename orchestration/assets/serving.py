@@ -24,13 +24,13 @@ PUBLICATION = dg.AssetKey(["serving", "publication"])
     description="All public tables of this run in a folder of their own; readers are moved over in one step.",
 )
 def publication(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
-    with company.step(context.run_id, "publication") as (warehouse, noted):
-        own = build.current(warehouse, context.run_id)
-        build.finish(warehouse, context.run_id, "published", company.now())
+    with company.step(context.run.run_id, "publication") as (warehouse, noted):
+        own = build.current(warehouse, context.run.run_id)
+        build.finish(warehouse, context.run.run_id, "published", company.now())
         published = build_publication(
             warehouse,
             company.settings,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             as_of=own.as_of,
             published_at=company.now(),
             state=company.serving_state,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +72,21 @@ class Inbox:
         return Counter(reason for _, _, reason in self.rejected())
 
 
+@cache
+def prepared_warehouse() -> bytes:
+    """A warehouse file with every table, empty: made once, as making all tables takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "warehouse.duckdb"
+        with open_duckdb(path) as warehouse:
+            intake.prepare(warehouse)
+        return path.read_bytes()
+
+
 @contextmanager
 def opened_inbox(folder: Path) -> Iterator[Inbox]:
     folder.mkdir(parents=True, exist_ok=True)
-    with open_duckdb(folder / "warehouse.duckdb", memory_limit="500MB") as warehouse:
-        intake.prepare(warehouse)
+    path = folder / "warehouse.duckdb"
+    if not path.exists():
+        path.write_bytes(prepared_warehouse())
+    with open_duckdb(path, memory_limit="500MB") as warehouse:
         yield Inbox(folder, warehouse)

@@ -56,7 +56,7 @@ def build(warehouse: Warehouse, *, version: int = 1, customers: int = 12, run_id
     """Customers c00001 … of whom every third is in segment ``lapsed``; contacts, links and events for each."""
     marker = f"'v{version}'"
     everybody = f"range(1, {customers + 1}) as numbers(i)"
-    customer = "'c' || lpad(i::varchar, 5, '0')"
+    customer = "printf('c%05d', i)"
     moment = "timestamp '2023-01-01' + to_days(i::integer % 400)"
     tables = {
         "marts.customer_360": f"""

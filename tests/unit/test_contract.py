@@ -57,7 +57,9 @@ def test_money_stands_beside_one_currency_at_most(table: Table) -> None:
 def test_every_column_with_an_identifier_of_a_person_is_marked() -> None:
     for table in TABLES.values():
         for column in table.columns:
-            if re.fullmatch(r"email|phone|.*_name|street|postcode|birth_date|.*_text", column.name) and not re.fullmatch(
+            if re.fullmatch(
+                r"email|phone|.*_name|street|postcode|birth_date|.*_text", column.name
+            ) and not re.fullmatch(
                 r"event_name|product_name|feature_name|plan_name|campaign_name|tier_name", column.name
             ):
                 assert column.pii, f"{table.name}.{column.name}"

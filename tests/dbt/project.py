@@ -1,0 +1,98 @@
+"""Running dbt from tests: parse once, run often, each time on a DuckDB file of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lifecycle.build import write_thresholds
+from lifecycle.identity.links import create_tables
+from lifecycle.settings import LifecycleThresholds, Settings, Source
+from lifecycle.sources.contract import create_raw_tables_sql
+from lifecycle.warehouse import Warehouse, open_duckdb
+from orchestration.dbt import DBT_DIR, _environment
+
+
+def settings_of(thresholds: LifecycleThresholds | None = None) -> Settings:
+    return Settings(
+        project="stories",
+        sources=[Source(name="shop", table="orders", path="orders.csv")],
+        lifecycle=thresholds or LifecycleThresholds(),
+    )
+
+
+def empty_warehouse(path: Path, thresholds: LifecycleThresholds | None = None) -> None:
+    """Every table that dbt reads and something else writes."""
+    with open_duckdb(path) as warehouse:
+        for statement in create_raw_tables_sql():
+            warehouse.run(statement)
+        warehouse.run("create schema if not exists ops")
+        create_tables(warehouse)
+        write_thresholds(warehouse, settings_of(thresholds))
+
+
+def _folders(target: Path) -> list[str]:
+    options = {"project-dir": DBT_DIR, "profiles-dir": DBT_DIR, "target-path": target, "log-path": target}
+    return [part for name, path in options.items() for part in (f"--{name}", str(path))]
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What dbt said about one node."""
+
+    name: str
+    status: str
+    failures: int
+    message: str
+
+
+@dataclass
+class DbtProject:
+    """The parsed project and one warehouse file."""
+
+    manifest: Any
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def warehouse(self) -> Path:
+        return self.folder / "warehouse.duckdb"
+
+    @contextmanager
+    def opened(self) -> Iterator[Warehouse]:
+        with open_duckdb(self.warehouse) as warehouse:
+            yield warehouse
+
+    def invoke(self, *arguments: str, **environment: str) -> list[NodeResult]:
+        """Run one dbt command. Raises AssertionError when dbt itself stops; what became of the nodes is returned."""
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.cli.main import dbtRunner
+
+        given = {
+            "LIFECYCLE_WAREHOUSE": str(self.warehouse),
+            "LIFECYCLE_SPILL": str(self.folder / "spill"),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        }
+        with _environment(given | self.environment | environment):
+            try:
+                outcome = dbtRunner(manifest=self.manifest).invoke(
+                    ["--quiet", *arguments, *_folders(self.folder / "target")]
+                )
+            finally:
+                DuckDBConnectionManager.close_all_connections()
+        assert outcome.exception is None, f"dbt stopped: {outcome.exception}"
+        return [
+            NodeResult(node.node.name, str(node.status), node.failures or 0, str(node.message or ""))
+            for node in outcome.result.results
+        ]
+
+    def build(self, select: Sequence[str] = (), *options: str, **environment: str) -> None:
+        """Seeds and models; every one has to succeed."""
+        chosen = ["--select", *select] if select else []
+        resources = ["--resource-type", "model", "--resource-type", "seed"]
+        results = self.invoke("build", *resources, *chosen, *options, **environment)
+        broken = [f"{node.name}: {node.message}" for node in results if node.status != "success"]
+        assert not broken, "\n".join(broken)
