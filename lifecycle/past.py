@@ -14,7 +14,7 @@ from lifecycle.errors import SettingsError
 from lifecycle.settings import Settings
 from lifecycle.sources import intake
 from lifecycle.state import run_lock
-from lifecycle.warehouse import literal, open_warehouse, quoted
+from lifecycle.warehouse import literal, open_warehouse
 
 COPIED_SCHEMAS = ("raw", "quarantine")
 COPIED_TABLES = ("ops.batches",)
@@ -62,8 +62,7 @@ def copy_loaded(settings: Settings, scratch: Settings) -> None:
         )
         for schema, table in tables:
             if schema in COPIED_SCHEMAS or f"{schema}.{table}" in COPIED_TABLES:
-                name = f"{quoted(schema)}.{quoted(table)}"
-                warehouse.create_as(name, f"select * from loaded.{name}")
+                warehouse.create_as(f"{schema}.{table}", f"select * from loaded.{schema}.{table}")
         warehouse.run("detach loaded")
     if settings.state.hash_key_file.exists():
         shutil.copy2(settings.state.hash_key_file, scratch.state.hash_key_file)

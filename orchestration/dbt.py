@@ -56,6 +56,13 @@ class Translator(DagsterDbtTranslator):
             return spec.replace_attributes(deps=[*spec.deps, THRESHOLDS])
         return spec
 
+    def get_asset_check_spec(
+        self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: Any
+    ) -> dg.AssetCheckSpec | None:
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        # A failed test does not stop the step: the marts gate judges all verdicts together, and stops.
+        return spec._replace(blocking=False) if spec is not None else None
+
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         table = dbt_resource_props.get("alias") or dbt_resource_props["name"]
         return dg.AssetKey([dbt_resource_props["schema"], table])

@@ -159,7 +159,8 @@ def _selected(definitions: dg.Definitions, select: str | None) -> list[dg.AssetK
         return None
     graph = definitions.resolve_asset_graph()
     try:
-        keys = dg.AssetSelection.from_string(select).resolve(graph)
+        # What one step makes together is made together.
+        keys = dg.AssetSelection.from_string(select).required_multi_asset_neighbors().resolve(graph)
     except Exception as error:
         raise SettingsError(
             f"'{select}' is no selection of assets: {str(error).splitlines()[0]}",

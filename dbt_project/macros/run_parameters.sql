@@ -37,5 +37,5 @@
 
 {% macro to_reporting_currency(amount, rate) -%}
     {#- Rounded once per line, so that every total above adds up to the cent. -#}
-    cast(round({{ amount }} * {{ rate }}, 2) as decimal(18, 2))
+    cast(round(({{ amount }}) * {{ rate }}, 2) as decimal(18, 2))
 {%- endmacro %}

@@ -28,30 +28,8 @@ class QuarantineCount:
     row_count: int
     requeued_count: int
     first_line_number: int
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which rows: all that fit every part that is given; without any part, all rows."""
-
-    rejected_ids: Sequence[str] = ()
-    source_system: str | None = None
-    table_name: str | None = None
-    file_name: str | None = None
-    reason: str | None = None
-
-    def condition(self) -> tuple[str, list[Any]]:
-        """SQL condition and its parameters."""
-        parts, values = ["true"], list[Any]()
-        if self.rejected_ids:
-            parts.append(f"rejected_id in ({', '.join('?' for _ in self.rejected_ids)})")
-            values.extend(self.rejected_ids)
-        for name in ("source_system", "table_name", "file_name", "reason"):
-            value = getattr(self, name)
-            if value is not None:
-                parts.append(f"{name} = ?")
-                values.append(value)
-        return " and ".join(parts), values
+    rejected_id: str
+    """One of the rows, to look at."""
 
 
 def listing(warehouse: Warehouse) -> list[QuarantineCount]:
@@ -61,7 +39,7 @@ def listing(warehouse: Warehouse) -> list[QuarantineCount]:
         QuarantineCount(*row)
         for row in warehouse.rows(
             "select source_system, table_name, file_name, column_name, reason, count(*), count(requeued_at),"
-            " min(line_number) from quarantine.rejected_rows group by all"
+            " min(line_number), arg_min(rejected_id, line_number) from quarantine.rejected_rows group by all"
             " order by source_system, table_name, file_name, count(*) desc, reason, column_name"
         )
     ]
@@ -80,16 +58,31 @@ def show(warehouse: Warehouse, rejected_id: str) -> dict[str, Any]:
     return found[0]
 
 
-def requeue(warehouse: Warehouse, selection: Selection, *, now: datetime | None = None) -> int:
+def requeue(
+    warehouse: Warehouse,
+    *,
+    rejected_ids: Sequence[str] = (),
+    source: str | None = None,
+    table: str | None = None,
+    file: str | None = None,
+    reason: str | None = None,
+    now: datetime | None = None,
+) -> int:
     """Mark rows so that the next intake tries them again; how many are marked.
 
-    Those that pass then are loaded in a batch of their own, those that fail again stay in the quarantine.
-    Raises LifecycleError when no row fits the selection.
+    Those that fit everything that is given; without anything, all rows. Those that pass then are loaded in a batch of
+    their own, those that fail again stay in the quarantine. Raises LifecycleError when no row fits.
     """
     prepare(warehouse)
     moment = now or datetime.now(UTC)
     moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    condition, values = selection.condition()
+    given = {"source_system": source, "table_name": table, "file_name": file, "reason": reason}
+    parts = ["true", *(f"{name} = ?" for name, value in given.items() if value is not None)]
+    values = [value for value in given.values() if value is not None]
+    if rejected_ids:
+        parts.append(f"rejected_id in ({', '.join('?' for _ in rejected_ids)})")
+        values.extend(rejected_ids)
+    condition = " and ".join(parts)
     count = int(warehouse.scalar(f"select count(*) from quarantine.rejected_rows where {condition}", values))
     if not count:
         raise LifecycleError(

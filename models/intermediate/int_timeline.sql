@@ -266,7 +266,8 @@ refunds_linked as (
         refunds.refunded_at as occurred_at
     from refunds
     inner join orders on refunds.order_key = orders.order_key
-    where refunds.customer_id is not null and refunds.is_counted
+    -- A missing rate hides the money, not that it was given back.
+    where refunds.customer_id is not null and not orders.is_cancelled and not orders.is_test
 ),
 
 subscription_changes_linked as (

@@ -15,7 +15,8 @@ cleaned as (
         store_id,
         subscription_id,
         -- facts
-        lower(order_status) as order_status,
+        -- What a later cancellation put in its place is not known.
+        case when cancelled_at >= {{ as_of_end() }} then null else lower(order_status) end as order_status,
         total_amount,
         currency,
         lower(email) as email,

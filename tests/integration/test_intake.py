@@ -485,7 +485,7 @@ def test_requeued_rows_are_tried_with_the_settings_of_then(inbox: Inbox) -> None
     inbox.source("orders", "o.csv")
     inbox.take_in()
     assert inbox.reasons() == {"a field is longer than the limit": 1, "not a number": 1}
-    assert quarantine.requeue(inbox.warehouse, quarantine.Selection(), now=NOW) == 2
+    assert quarantine.requeue(inbox.warehouse, now=NOW) == 2
     inbox.quality = inbox.quality.model_copy(update={"max_field_bytes": 50_000})
     (batch,) = inbox.take_in()
     assert (batch.file_name, batch.is_requeue) == ("quarantine:o.csv", True)
@@ -505,7 +505,7 @@ def test_rows_that_fail_again_keep_their_identity(inbox: Inbox) -> None:
         " from quarantine.rejected_rows order by all"
     )
     for _ in range(2):
-        quarantine.requeue(inbox.warehouse, quarantine.Selection(), now=NOW)
+        quarantine.requeue(inbox.warehouse, now=NOW)
         inbox.take_in()
     assert before == inbox.warehouse.rows(
         "select rejected_id, batch_id, file_name, line_number, raw_text, rejected_at"
@@ -521,7 +521,7 @@ def test_a_requeued_row_does_not_replace_a_newer_version(inbox: Inbox) -> None:
     inbox.write("p2.csv", "product_id,product_name\np1,newer\n")
     inbox.take_in()
     inbox.quality = inbox.quality.model_copy(update={"max_field_bytes": 50_000})
-    quarantine.requeue(inbox.warehouse, quarantine.Selection(), now=NOW)
+    quarantine.requeue(inbox.warehouse, now=NOW)
     (batch,) = inbox.take_in()
     assert (batch.loaded_count, batch.superseded_count) == (1, 1)
     assert [name[:5] for (name,) in inbox.raw("products", "product_name", "product_id")] == ["newer", "yyyyy"]
@@ -533,7 +533,7 @@ def test_a_malformed_line_is_tried_again_with_its_header(inbox: Inbox) -> None:
     inbox.take_in()
     assert inbox.reasons() == {"too many fields": 1}
     inbox.warehouse.run("update quarantine.rejected_rows set raw_text = 'o1;2024-01-01;paid;1.5;USD'")
-    quarantine.requeue(inbox.warehouse, quarantine.Selection(reason="too many fields"), now=NOW)
+    quarantine.requeue(inbox.warehouse, reason="too many fields", now=NOW)
     inbox.take_in()
     assert inbox.raw("orders", "total_amount") == [(Decimal("1.5"),)]
 
@@ -549,12 +549,14 @@ def test_the_quarantine_is_listed_by_counts_and_shown_row_by_row(inbox: Inbox) -
         "not a number",
         2,
     )
-    rejected_id = inbox.warehouse.scalar("select rejected_id from quarantine.rejected_rows where line_number = 2")
-    assert "a@example.com" in quarantine.show(inbox.warehouse, rejected_id)["raw_text"]
+    assert "a@example.com" in quarantine.show(inbox.warehouse, count.rejected_id)["raw_text"]
+    other = inbox.warehouse.scalar("select rejected_id from quarantine.rejected_rows where line_number = 3")
+    assert quarantine.requeue(inbox.warehouse, rejected_ids=[other], table="orders", file="o.csv") == 1
+    assert quarantine.listing(inbox.warehouse)[0].requeued_count == 1
     with pytest.raises(LifecycleError, match="no quarantined row has the id"):
         quarantine.show(inbox.warehouse, "r0")
     with pytest.raises(LifecycleError, match="no quarantined row fits"):
-        quarantine.requeue(inbox.warehouse, quarantine.Selection(source_system="other"))
+        quarantine.requeue(inbox.warehouse, source="other")
 
 
 def test_a_changed_mapping_tries_quarantined_rows_again_by_itself(inbox: Inbox) -> None:

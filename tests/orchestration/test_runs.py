@@ -48,8 +48,8 @@ def exports(shop: Shop) -> dict[str, str]:
     published = current(shop.settings().state)
     assert published is not None
     return {
-        f"{folder.name}/{path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in (published.parquet, *(shop.folder / "out").iterdir())
+        f"{folder.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in (published.parquet, *(shop.folder / "out").glob("*_to_drop"))
         for path in sorted(folder.resolve().rglob("*"))
         if path.is_file() and path.name != "manifest.json"
     }
