@@ -168,7 +168,9 @@ def _show_outcome(console: Console, settings: Settings, outcome: Outcome) -> Non
     if outcome.stopped:
         console.print()
         for stopped in outcome.stopped:
-            console.print(f"[red]stopped[/red]  {stopped.asset} ({stopped.check}): {stopped.description}", soft_wrap=True)
+            console.print(
+                f"[red]stopped[/red]  {stopped.asset} ({stopped.check}): {stopped.description}", soft_wrap=True
+            )
     for error in outcome.errors:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
     if outcome.exit_code and not is_new:
@@ -189,7 +191,11 @@ def _show_summary(console: Console, summary: Any, settings: Settings, outcome: O
     console.print(
         f"{summary.customer_count:,} people · {summary.order_count:,} orders"
         f" · net revenue {summary.net_revenue_amount:,.2f} {summary.currency}"
-        + (f" · {summary.unidentified_order_count:,} orders of nobody known" if summary.unidentified_order_count else "")
+        + (
+            f" · {summary.unidentified_order_count:,} orders of nobody known"
+            if summary.unidentified_order_count
+            else ""
+        )
     )
     console.print(
         f"loaded so far: {summary.received_count:,} rows received, {summary.loaded_count:,} loaded,"
@@ -220,7 +226,9 @@ def _show_summary(console: Console, summary: Any, settings: Settings, outcome: O
             for sync in settings.syncs
             if sync.segment == name
         ]
-        segments.add_row(name, f"{count:,}", verdict, "not sent for a past day" if outcome.is_past_day else ", ".join(lists))
+        segments.add_row(
+            name, f"{count:,}", verdict, "not sent for a past day" if outcome.is_past_day else ", ".join(lists)
+        )
     console.print()
     console.print(segments)
     if summary.warnings:
@@ -236,12 +244,16 @@ def _show_summary(console: Console, summary: Any, settings: Settings, outcome: O
     console.print(tables)
     console.print()
     if outcome.is_past_day:
-        console.print(f"for BI tools   {_shown(settings.state.serving / 'as-of' / summary.as_of.isoformat())}", soft_wrap=True)
+        console.print(
+            f"for BI tools   {_shown(settings.state.serving / 'as-of' / summary.as_of.isoformat())}", soft_wrap=True
+        )
     else:
         console.print(f"for BI tools   {_shown(settings.state.serving / 'lifecycle.duckdb')}", soft_wrap=True)
         console.print(f"as Parquet     {_shown(settings.state.serving / 'current' / 'parquet')}", soft_wrap=True)
         for destination in settings.destinations:
-            console.print(f"lists          {_shown(settings.folder / destination.path)} ({destination.name})", soft_wrap=True)
+            console.print(
+                f"lists          {_shown(settings.folder / destination.path)} ({destination.name})", soft_wrap=True
+            )
 
 
 def _shown(path: Path) -> str:
@@ -423,7 +435,12 @@ def list_quarantine(config: ConfigOption = None, debug: DebugOption = False) -> 
     table.add_column("one of them")
     for entry in found:
         table.add_row(
-            entry.source_system, entry.table_name, entry.file_name, entry.reason, f"{entry.row_count:,}", entry.rejected_id
+            entry.source_system,
+            entry.table_name,
+            entry.file_name,
+            entry.reason,
+            f"{entry.row_count:,}",
+            entry.rejected_id,
         )
     console.print(table)
 

@@ -36,7 +36,9 @@ def examine(config: Path | None) -> Iterator[Finding]:
     try:
         settings = load_settings(config)
     except LifecycleError as error:
-        yield Finding("error", "settings", f"{error.where}: {error.problem}" if error.where else error.problem, error.remedy)
+        yield Finding(
+            "error", "settings", f"{error.where}: {error.problem}" if error.where else error.problem, error.remedy
+        )
         return
     yield Finding("ok", "settings", str(settings.config_file))
     yield from _files(settings)
@@ -138,8 +140,9 @@ def _publication(settings: Settings) -> Finding:
         return Finding("ok", "publication", "none yet")
     age = datetime.now(UTC).replace(tzinfo=None) - published.published_at.replace(tzinfo=None)
     return Finding(
-        "ok", "publication", f"run {published.run_id}, as of {published.as_of}, {age.days} days and"
-        f" {age.seconds // 3600} hours old"
+        "ok",
+        "publication",
+        f"run {published.run_id}, as of {published.as_of}, {age.days} days and {age.seconds // 3600} hours old",
     )
 
 

@@ -44,9 +44,7 @@ def is_past(settings: Settings, day: date, now: datetime) -> bool:
 
 def scratch_settings(settings: Settings, day: date) -> Settings:
     """The settings of the scratch build of a past day."""
-    return settings.model_copy(
-        update={"as_of": day.isoformat(), "state_dir": str(settings.state.scratch(day).root)}
-    )
+    return settings.model_copy(update={"as_of": day.isoformat(), "state_dir": str(settings.state.scratch(day).root)})
 
 
 def copy_loaded(settings: Settings, scratch: Settings) -> None:

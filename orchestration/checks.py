@@ -15,9 +15,7 @@ from lifecycle.warehouse import Warehouse
 from orchestration.resources import Company
 
 
-def judge_gate(
-    warehouse: Warehouse, company: Company, gate: str, checks: Sequence[Check], run_id: str
-) -> Verdict:
+def judge_gate(warehouse: Warehouse, company: Company, gate: str, checks: Sequence[Check], run_id: str) -> Verdict:
     """Judge a gate, and note how long that took."""
     with stage(company.settings.state, run_id, f"gate: {gate}") as noted:
         verdict = judge(warehouse, gate, checks, run_id=run_id)

@@ -99,15 +99,13 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_config(str(PROJECT_DIR))
 
 
-def _execute(
-    company: Company, instance: dg.DagsterInstance, run_id: str, select: str | None, debug: bool
-) -> Outcome:
+def _execute(company: Company, instance: dg.DagsterInstance, run_id: str, select: str | None, debug: bool) -> Outcome:
     settings = company.settings
     with run_lock(settings.state, run_id):
         definitions = build_definitions(settings, company)
         keys = _selected(definitions, select)
         job = definitions.resolve_job_def(DAILY)
-        with _quiet():
+        with _Quiet():
             result = job.execute_in_process(
                 instance=instance,
                 run_id=run_id,
@@ -137,13 +135,14 @@ def _as_of(company: Company, run_id: str) -> date | None:
 
 
 def _deliveries(result: dg.ExecuteInProcessResult, settings: Settings) -> tuple[Delivered, ...]:
-    keys = {("publish", sync.key): sync.key for sync in settings.syncs}
+    keys: dict[tuple[str, ...], str] = {("publish", sync.key): sync.key for sync in settings.syncs}
     found = []
     for event in result.get_asset_materialization_events():
         key = tuple(event.asset_key.path) if event.asset_key else ()
         if key in keys:
             values = {name: value.value for name, value in event.materialization.metadata.items()}
-            found.append(Delivered(keys[key], str(values["outcome"]), int(values["added"]), int(values["removed"])))  # type: ignore[call-overload, index]
+            added, removed = (int(str(values[name])) for name in ("added", "removed"))
+            found.append(Delivered(keys[key], str(values["outcome"]), added, removed))
     return tuple(found)
 
 
@@ -165,14 +164,14 @@ def _selected(definitions: dg.Definitions, select: str | None) -> list[dg.AssetK
         raise SettingsError(
             f"'{select}' is no selection of assets: {str(error).splitlines()[0]}",
             where="--select",
-            remedy='Write it as Dagster does, for example --select \'group:"marts"\' or --select \'key:"marts/*"\'.',
+            remedy="Write it as Dagster does, for example --select 'group:\"marts\"' or --select 'key:\"marts/*\"'.",
         ) from error
     if not keys:
         raise SettingsError(f"'{select}' selects nothing", where="--select", remedy="Look at the names in `make ui`.")
     return sorted(keys)
 
 
-class _quiet:
+class _Quiet:
     """Dagster prints every event; the command line shows progress in its own words."""
 
     def __enter__(self) -> None:

@@ -11,7 +11,6 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from lifecycle.build import finish
 from lifecycle.settings import Settings
-from lifecycle.sources.files import find_files
 from orchestration.resources import Company
 
 DAILY = "daily"

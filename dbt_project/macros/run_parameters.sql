@@ -36,6 +36,9 @@
 {%- endmacro %}
 
 {% macro to_reporting_currency(amount, rate) -%}
-    {#- Rounded once per line, so that every total above adds up to the cent. -#}
-    cast(round(({{ amount }}) * {{ rate }}, 2) as decimal(18, 2))
+    {#-
+        Rounded once per line, so that every total above adds up to the cent. 19 digits and the rate's 18 make the 38
+        that both engines hold; of two numbers of 18 digits DuckDB keeps 18, and large amounts overflow.
+    -#}
+    cast(round(cast({{ amount }} as decimal(19, 4)) * {{ rate }}, 2) as decimal(18, 2))
 {%- endmacro %}

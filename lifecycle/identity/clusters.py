@@ -53,9 +53,7 @@ def connect(warehouse: Warehouse, *, edges: str, result: str) -> int:
 
 def _jump(warehouse: Warehouse) -> None:
     """Let every hook point at the end of its chain, doubling the distance each time."""
-    while warehouse.scalar(
-        "select count(*) from hooks inner join hooks as next_hooks on hooks.root = next_hooks.node"
-    ):
+    while warehouse.scalar("select count(*) from hooks inner join hooks as next_hooks on hooks.root = next_hooks.node"):
         warehouse.run(
             "create or replace temp table hooks as select hooks.node, coalesce(next_hooks.root, hooks.root) as root"
             " from hooks left join hooks as next_hooks on hooks.root = next_hooks.node"

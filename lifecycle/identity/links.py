@@ -13,7 +13,7 @@ from lifecycle.identity.clusters import connect
 from lifecycle.warehouse import Warehouse
 
 RULES = {"contact_id": "contact_key", "user_id": "user_key", "email": "email", "anonymous_id": "anonymous_key"}
-"""Link rule → column of int_identity_records, strongest first. Phones are shared in households: alone they link nobody."""
+"""Link rule → column of int_identity_records, strongest first. A phone is shared in a household and links nobody."""
 
 RECORDS = "intermediate.int_identity_records"
 LINKS = "identity.record_links"

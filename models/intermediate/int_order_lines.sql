@@ -19,7 +19,9 @@ lines as (
         order_items.quantity,
         order_items.line_amount,
         coalesce(order_items.discount_amount, 0) as discount_amount,
-        order_items.quantity * coalesce(order_items.unit_cost_amount, products.unit_cost_amount) as cost_amount,
+        -- More than 18 digits, else large quantities of dear things overflow.
+        cast(order_items.quantity as decimal(19, 4))
+        * coalesce(order_items.unit_cost_amount, products.unit_cost_amount) as cost_amount,
         order_items.quantity < 0 or order_items.line_amount < 0 as is_return,
         order_items.quantity = 0 or order_items.line_amount = 0 as is_zero
     from order_items

@@ -16,7 +16,8 @@ cleaned as (
         subscription_id,
         -- facts
         -- What a later cancellation put in its place is not known.
-        case when cancelled_at >= {{ as_of_end() }} then null else lower(order_status) end as order_status,
+        case when cancelled_at >= {{ as_of_end() }} then null else lower(order_status) end
+            as order_status,
         total_amount,
         currency,
         lower(email) as email,

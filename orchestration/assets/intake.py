@@ -34,7 +34,9 @@ INTAKE_CHECK = dg.AssetCheckSpec(
     pool="warehouse",
     description="New files of every source, read, cast and counted, waiting for the intake gate.",
 )
-def landing(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> Iterator[dg.MaterializeResult]:
+def landing(
+    context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]
+) -> Iterator[dg.MaterializeResult[None]]:
     now = company.now()
     with company.step(context.run.run_id, "intake: landing") as (warehouse, noted):
         build.begin(warehouse, company.settings, context.run.run_id, now)
@@ -88,7 +90,7 @@ def landing(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company
     ],
     pool="warehouse",
 )
-def raw(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> Iterator[dg.MaterializeResult]:
+def raw(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> Iterator[dg.MaterializeResult[None]]:
     with company.step(context.run.run_id, "intake: merge") as (warehouse, noted):
         build.own(warehouse, context.run.run_id)
         batches = intake.merge(warehouse, context.run.run_id)

@@ -3,8 +3,6 @@
 Belongs here: the assets that judge. The checks are in ``lifecycle/quality/suites.py``.
 """
 
-from collections.abc import Iterator
-
 import dagster as dg
 
 from lifecycle import build
@@ -54,7 +52,7 @@ def segment_names() -> list[str]:
     pool="warehouse",
     description="The verdict on what the models made. Without it nothing of this run is published.",
 )
-def marts_verdict(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
+def marts_verdict(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult[None]:
     with company.step(context.run.run_id, "marts") as (warehouse, _):
         own = build.current(warehouse, context.run.run_id)
         checks = suites.marts_checks(
@@ -74,7 +72,9 @@ def marts_verdict(context: dg.AssetExecutionContext, company: dg.ResourceParam[C
     pool="warehouse",
     description="A verdict per segment on the list that would be sent. One segment's never stops another's.",
 )
-def segment_verdicts(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
+def segment_verdicts(
+    context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]
+) -> dg.MaterializeResult[None]:
     # A past day has its own, smaller segments: it is compared with nothing.
     previous = {} if company.is_past_day else segment_counts(company.settings)
     passed: dict[str, bool] = {}

@@ -41,9 +41,10 @@ def _folders(target: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What dbt said about one node."""
+    """What dbt said about one node, and the SQL that it ran."""
 
     name: str
+    sql: str
     status: str
     failures: int
     message: str
@@ -85,7 +86,13 @@ class DbtProject:
                 DuckDBConnectionManager.close_all_connections()
         assert outcome.exception is None, f"dbt stopped: {outcome.exception}"
         return [
-            NodeResult(node.node.name, str(node.status), node.failures or 0, str(node.message or ""))
+            NodeResult(
+                node.node.name,
+                getattr(node.node, "compiled_code", None) or "",
+                str(node.status),
+                node.failures or 0,
+                str(node.message or ""),
+            )
             for node in outcome.result.results
         ]
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -299,7 +300,11 @@ def facts_at(person: Person, now: datetime) -> Facts:
     facts.activated = min((at for at, name in own if name in ACTIVATION), default=None)
     facts.advocated = max(
         [at for at, name, _ in touches if name in ADVOCACY]
-        + [review["reviewed_at"] for review in reviews if review["rating"] / (review["scale_max"] or 5) >= Decimal("0.8")],
+        + [
+            review["reviewed_at"]
+            for review in reviews
+            if review["rating"] / (review["scale_max"] or 5) >= Decimal("0.8")
+        ],
         default=None,
     )
     if contact and contact["account_closed_at"] and contact["account_closed_at"] <= now:
@@ -392,7 +397,7 @@ class Standing:
     segments: frozenset[str]
 
 
-def standing_at(facts: Facts, now: datetime) -> Standing:
+def standing_at(facts: Facts, now: datetime) -> Standing:  # noqa: PLR0912 - a branch per rule
     limits = facts.limits
 
     def within(since: datetime | None, days: float) -> bool:
@@ -401,7 +406,9 @@ def standing_at(facts: Facts, now: datetime) -> Standing:
     def expired(since: datetime | None, days: float) -> bool:
         return since is not None and now >= since + seconds(days)
 
-    is_loyal = facts.kept_count >= limits["loyalty_min_orders"] and expired(facts.first_paid, limits["loyalty_min_days"])
+    is_loyal = facts.kept_count >= limits["loyalty_min_orders"] and expired(
+        facts.first_paid, limits["loyalty_min_days"]
+    )
     is_advocate = within(facts.advocated, limits["advocate_days"])
     is_expanding = within(facts.expanded, limits["expanding_days"])
     one = facts.kept_count == 1
@@ -456,9 +463,7 @@ def standing_at(facts: Facts, now: datetime) -> Standing:
     if facts.kept_count and within(facts.first_paid, limits["new_customer_days"]):
         segments.add("new_customers")
     bought = bool(facts.paid_days)
-    return Standing(
-        stage, rule, is_loyal, is_advocate and bought, is_expanding and bought, risk, frozenset(segments)
-    )
+    return Standing(stage, rule, is_loyal, is_advocate and bought, is_expanding and bought, risk, frozenset(segments))
 
 
 def moments(person: Person) -> list[datetime]:
@@ -556,7 +561,9 @@ def content(project: DbtProject) -> dict[str, list[dict[str, Any]]]:
         return {
             table: sorted(
                 warehouse.dicts(f"select * from {schemas.get(table, 'intermediate')}.{table}"),
-                key=lambda row: tuple(str(row.get(name)) for name in ("customer_id", "segment_name", "valid_from_at", "paid_at")),
+                key=lambda row: tuple(
+                    str(row.get(name)) for name in ("customer_id", "segment_name", "valid_from_at", "paid_at")
+                ),
             )
             for table in TABLES
         }
@@ -679,7 +686,8 @@ def test_the_intervals_of_a_customer_touch_and_the_last_one_is_open(
             assert ends == [*(row["valid_from_at"] for row in rows[1:]), None]
             assert all(row["valid_to_at"] is None or row["valid_from_at"] < row["valid_to_at"] for row in rows)
     begins = {
-        customer: rows[0]["valid_from_at"] for customer, rows in by_customer(history["customer_lifecycle_history"]).items()
+        customer: rows[0]["valid_from_at"]
+        for customer, rows in by_customer(history["customer_lifecycle_history"]).items()
     }
     assert begins == {customer_of[person.name]: begin for person in people if (begin := first_seen(person)) is not None}
 
@@ -687,7 +695,7 @@ def test_the_intervals_of_a_customer_touch_and_the_last_one_is_open(
 def test_no_two_neighbouring_intervals_have_the_same_stage(history: dict[str, list[dict[str, Any]]]) -> None:
     for rows in by_customer(history["customer_lifecycle_history"]).values():
         stages = [row["stage"] for row in rows]
-        assert all(one != following for one, following in zip(stages, stages[1:], strict=False))
+        assert all(one != following for one, following in pairwise(stages))
 
 
 @pytest.mark.parametrize("day", PAST_DAYS, ids=str)

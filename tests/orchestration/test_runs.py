@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 
@@ -76,7 +75,9 @@ def stopped_by(outcome: Outcome) -> set[tuple[str, str]]:
 
 
 def test_the_first_run_publishes_every_table_and_delivers_every_list(shop: Shop) -> None:
-    assert published_rows(shop, "select count(*), sum(order_count) from marts.customer_360") == [(40, order_count(shop))]
+    assert published_rows(shop, "select count(*), sum(order_count) from marts.customer_360") == [
+        (40, order_count(shop))
+    ]
     assert published_rows(
         shop, "select segment_name, count(*) from segments.segment_members group by 1 order by 1"
     ) == [("high_value_at_risk", 8), ("lapsed", 10), ("new_customers", 6)]
@@ -98,7 +99,9 @@ def test_a_second_run_exports_the_same_bytes_and_sends_nothing(shop: Shop) -> No
     outcome = execute(shop.settings())
     assert outcome.exit_code == 0
     assert exports(shop) == before
-    assert {(sent.added_count, sent.removed_count, sent.outcome) for sent in outcome.deliveries} == {(0, 0, "unchanged")}
+    assert {(sent.added_count, sent.removed_count, sent.outcome) for sent in outcome.deliveries} == {
+        (0, 0, "unchanged")
+    }
 
 
 @pytest.mark.parametrize("day", ["2024-01-15", "2024-03-10", "2024-05-31"])
@@ -115,9 +118,13 @@ def test_a_past_day_gives_the_history_clipped_and_moves_nothing(shop: Shop, day:
     assert past is not None and now is not None and past.as_of.isoformat() == day
     with open_duckdb(now.database, read_only=True) as warehouse:
         warehouse.run(f"attach '{past.database}' as past (read_only)")
-        end = warehouse.scalar(f"select timezone('UTC', timezone('America/New_York', timestamp '{day}' + interval 1 day))")
-        for table, key in (("marts.customer_lifecycle_history", "stage, reason, evidence_event_id"),
-                           ("segments.segment_history", "segment_name, entry_reason")):
+        end = warehouse.scalar(
+            f"select timezone('UTC', timezone('America/New_York', timestamp '{day}' + interval 1 day))"
+        )
+        for table, key in (
+            ("marts.customer_lifecycle_history", "stage, reason, evidence_event_id"),
+            ("segments.segment_history", "segment_name, entry_reason"),
+        ):
             clipped = (
                 f"select customer_id, {key}, valid_from_at, case when valid_to_at < timestamp '{end}' then valid_to_at"
                 f" end as valid_to_at from {table} where valid_from_at < timestamp '{end}'"
@@ -168,9 +175,9 @@ def test_a_broken_balance_in_the_marts_stops_the_publication(shop: Shop, monkeyp
     with open_warehouse(shop.settings(), read_only=True) as warehouse:
         verdict = verdict_of(warehouse, outcome.run_id, "marts")
     assert verdict is not None
-    assert {"orders_in_equal_orders_out", "net_revenue_in_equals_out"} & {result.name for result in verdict.stopping} or (
-        len(verdict.stopping) > 1
-    )
+    assert {"orders_in_equal_orders_out", "net_revenue_in_equals_out"} & {
+        result.name for result in verdict.stopping
+    } or (len(verdict.stopping) > 1)
 
 
 def test_a_data_test_without_a_verdict_stops_the_publication(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,8 +211,9 @@ def test_an_emptied_segment_stops_its_own_list_alone(shop: Shop) -> None:
     published = current(shop.settings().state)
     assert published is not None and published.run_id == outcome.run_id
     assert published_rows(
-        shop, f"select bool_or(outcome = 'failed') from ops.gate_results where gate = 'segment:lapsed'"
-        f" and run_id = '{outcome.run_id}'"
+        shop,
+        f"select bool_or(outcome = 'failed') from ops.gate_results where gate = 'segment:lapsed'"
+        f" and run_id = '{outcome.run_id}'",
     ) == [(True,)]
     assert {path: path.read_bytes() for path in (shop.folder / "out" / "lapsed_to_drop").resolve().iterdir()} == lists
     assert {path: path.stat().st_mtime_ns for path in lists} == times
@@ -217,7 +225,9 @@ def test_an_emptied_segment_stops_its_own_list_alone(shop: Shop) -> None:
 
 def test_a_missing_column_is_one_message_and_touches_nothing(shop: Shop) -> None:
     before = fingerprint(shop)
-    path = shop.write("orders_cut", ["order_id", "contact_id", "order_status", "total_amount"], [["x", "p01", "paid", "1"]])
+    path = shop.write(
+        "orders_cut", ["order_id", "contact_id", "order_status", "total_amount"], [["x", "p01", "paid", "1"]]
+    )
     outcome = execute(shop.settings())
     path.unlink()
     assert outcome.exit_code == 1
@@ -240,5 +250,3 @@ def test_a_selection_builds_only_what_it_names(shop: Shop) -> None:
     assert outcome.exit_code == 0, outcome
     assert fingerprint(shop) == before
     assert outcome.deliveries == ()
-
-

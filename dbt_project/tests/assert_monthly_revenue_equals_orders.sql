@@ -1,0 +1,78 @@
+-- Items, orders and months tell one story to the cent; every row is a place where they do not.
+{{ config(meta={'dagster': {'ref': {'name': 'revenue_monthly'}}}) }}
+
+with
+
+lines as (select * from {{ ref('int_order_lines') }}),
+
+amounts as (select * from {{ ref('int_order_amounts') }}),
+
+orders as (select * from {{ ref('int_orders') }} where is_counted),
+
+months as (select * from {{ ref('revenue_monthly') }}),
+
+orders_of_lines as (
+    select
+        orders.order_key,
+        cast(
+            sum({{ to_reporting_currency('lines.line_amount', 'amounts.exchange_rate') }})
+            as decimal(18, 2)
+        ) as gross_revenue_amount
+    from lines
+    inner join amounts
+        on lines.source_system = amounts.source_system
+        and lines.order_id = amounts.order_id
+    inner join orders on amounts.order_key = orders.order_key
+    group by orders.order_key
+),
+
+months_of_orders as (
+    select
+        order_month as revenue_month,
+        cast(count(*) as bigint) as order_count,
+        cast(sum(gross_revenue_amount) as decimal(18, 2)) as gross_revenue_amount,
+        cast(sum(discount_amount) as decimal(18, 2)) as discount_amount
+    from orders
+    group by order_month
+),
+
+-- Refunds count in months of their own, so they agree in total.
+totals as (
+    select
+        (select cast(coalesce(sum(net_revenue_amount), 0) as decimal(18, 2)) from orders)
+            as orders_amount,
+        (select cast(coalesce(sum(net_revenue_amount), 0) as decimal(18, 2)) from months)
+            as months_amount
+),
+
+differences as (
+    select
+        'items of order ' || orders_of_lines.order_key as place,
+        orders_of_lines.gross_revenue_amount as one_amount,
+        orders.gross_revenue_amount as other_amount
+    from orders_of_lines
+    inner join orders on orders_of_lines.order_key = orders.order_key
+    where orders_of_lines.gross_revenue_amount is distinct from orders.gross_revenue_amount
+    union all
+    select
+        'orders of month '
+        || cast(coalesce(months_of_orders.revenue_month, months.revenue_month) as string) as place,
+        months_of_orders.gross_revenue_amount - months_of_orders.discount_amount as one_amount,
+        months.gross_revenue_amount - months.discount_amount as other_amount
+    from months_of_orders
+    full outer join months on months_of_orders.revenue_month = months.revenue_month
+    where
+        coalesce(months_of_orders.gross_revenue_amount, 0)
+        is distinct from months.gross_revenue_amount
+        or coalesce(months_of_orders.discount_amount, 0) is distinct from months.discount_amount
+        or coalesce(months_of_orders.order_count, 0) is distinct from months.order_count
+    union all
+    select
+        'net revenue in total' as place,
+        orders_amount as one_amount,
+        months_amount as other_amount
+    from totals
+    where orders_amount != months_amount
+)
+
+select * from differences

@@ -1,0 +1,211 @@
+"""Every kind of data test passes on clean data and fires on data altered so that it must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lifecycle.identity.links import resolve
+from lifecycle.warehouse import Warehouse
+from orchestration.dbt import data_tests
+from tests.dbt.project import DbtProject, NodeResult
+
+# A shop with four people: one buys again and again, one lapsed, one gave everything back, one only looks.
+RECORDS = """
+insert into raw.contacts (contact_id, email, created_at) values
+    ('ada', 'ada@example.com', '2023-01-01'), ('ben', 'ben@example.com', '2023-01-01'),
+    ('cleo', 'cleo@example.com', '2023-01-01');
+insert into raw.products (product_id, category, unit_cost_amount) values ('tea', 'Food > Tea', 2), ('toy', 'Toys', 3);
+insert into raw.orders (order_id, contact_id, ordered_at, order_status, total_amount, currency, tax_amount) values
+    ('a1', 'ada', '2023-01-10 10:00', 'completed', 700, 'USD', 0),
+    ('a2', 'ada', '2023-02-10 10:00', 'completed', 430, 'USD', 30),
+    ('a3', 'ada', '2023-03-10 10:00', 'completed', 50, 'USD', 0),
+    ('b1', 'ben', '2023-01-15 10:00', 'completed', 20, 'USD', 0),
+    ('c1', 'cleo', '2023-05-20 10:00', 'completed', 60, 'USD', 0),
+    ('n1', null, '2023-05-21 10:00', 'completed', 9.99, 'USD', 0);
+insert into raw.order_items (order_id, line_number, product_id, quantity, line_amount, discount_amount) values
+    ('a1', 1, 'tea', 100, 705.50, 5.50), ('a2', 1, 'tea', 50, 400, null), ('c1', 1, 'toy', 1, 60, 0);
+insert into raw.refunds (refund_id, order_id, refunded_at, refund_amount, currency) values
+    ('r1', 'c1', '2023-06-02 10:00', 60, 'USD'), ('r2', 'a2', '2023-04-02 10:00', 43, 'USD');
+insert into raw.touchpoints (touchpoint_id, anonymous_id, occurred_at, event_name, channel) values
+    ('t1', 'cookie', '2023-06-01 10:00', 'Product Viewed', 'web');
+insert into raw.consents (contact_id, channel, purpose, consent_status, changed_at) values
+    ('ada', 'email', 'marketing', 'granted', '2023-01-01');
+"""
+DAY = {"LIFECYCLE_AS_OF": "2023-06-10", "LIFECYCLE_AS_OF_END": "2023-06-11 00:00:00"}
+
+HISTORY, C360 = "marts.customer_lifecycle_history", "marts.customer_360"
+SEGMENTS = "segments.segment_history"
+
+# Kind of test → what happens to the data → tests that have to see it.
+ALTERATIONS: dict[str, list[tuple[str, str]]] = {
+    "not_null": [(f"update {C360} set lifecycle_stage = null", "not_null_customer_360_lifecycle_stage")],
+    "unique": [(f"insert into {C360} from {C360} limit 1", "unique_customer_360_customer_id")],
+    "relationships": [
+        (f"update {C360} set lifecycle_stage = 'asleep'", "relationships_customer_360_lifecycle_stage__"),
+        (f"delete from {C360}", "relationships_customer_timeline_customer_id__"),
+    ],
+    "unique_key": [
+        ("insert into segments.segment_members from segments.segment_members limit 1", "unique_key_segment_members_"),
+        ("insert into identity.customer_links from identity.customer_links limit 1", "unique_key_customer_links_"),
+    ],
+    "touching_intervals": [
+        (
+            f"update {HISTORY} set valid_to_at = valid_to_at - interval 1 second where valid_to_at is not null",
+            "touching_intervals_customer_lifecycle_history_",
+        ),
+        (
+            f"update {HISTORY} set valid_to_at = valid_to_at + interval 1 second where valid_to_at is not null",
+            "touching_intervals_customer_lifecycle_history_",
+        ),
+        (
+            f"update {HISTORY} set valid_to_at = '2023-06-10 12:00' where valid_to_at is null",
+            "touching_intervals_customer_lifecycle_history_",
+        ),
+        (f"update {HISTORY} set valid_to_at = valid_from_at", "touching_intervals_customer_lifecycle_history_"),
+        (
+            f"insert into {SEGMENTS} from {SEGMENTS} where valid_to_at is null",
+            "touching_intervals_segment_history_",
+        ),
+        (f"update {SEGMENTS} set valid_to_at = valid_from_at", "touching_intervals_segment_history_"),
+    ],
+    "assert_monthly_revenue_equals_orders": [
+        ("update intermediate.int_order_lines set line_amount = line_amount + 0.01 where order_id = 'a1'", ""),
+        (
+            "update marts.revenue_monthly set gross_revenue_amount = gross_revenue_amount - 0.01 where order_count = 1",
+            "",
+        ),
+        ("update marts.revenue_monthly set order_count = order_count + 1", ""),
+        ("delete from marts.revenue_monthly where revenue_month = '2023-05-01'", ""),
+        (
+            "update marts.revenue_monthly set net_revenue_amount = net_revenue_amount + 0.01 where refund_amount = 43",
+            "",
+        ),
+    ],
+    "assert_customer_revenue_equals_orders": [
+        (f"update {C360} set net_revenue_amount = net_revenue_amount + 0.01 where order_count = 3", ""),
+        (f"delete from {C360} where order_count = 3", ""),
+        (f"update {C360} set order_count = 1 where order_count = 0", ""),
+    ],
+    "assert_every_order_line_has_an_order": [
+        ("update raw.order_items set order_id = 'unheard_of' where order_id = 'a1'", ""),
+        ("update raw.order_items set source_system = 'till' where order_id = 'a1'", ""),
+    ],
+    "assert_every_order_has_an_exchange_rate": [
+        ("update intermediate.int_orders set is_without_rate = true, currency = 'XTS' where order_id = 'a1'", "")
+    ],
+    "assert_every_event_name_is_known": [
+        (
+            "update raw.touchpoints set event_name = 'Rocket Launched';"
+            " update intermediate.int_timeline set event_name = 'other' where event_name = 'product_viewed'",
+            "",
+        )
+    ],
+    "assert_history_ends_where_customer_360_says": [
+        (f"update {C360} set lifecycle_stage = 'advocacy' where order_count = 3", ""),
+        (f"update {C360} set lifecycle_stage_since_at = lifecycle_stage_since_at + interval 1 second", ""),
+        (f"delete from {HISTORY} where valid_to_at is null and stage = 'lapsed'", ""),
+    ],
+    "assert_transitions_match_history": [
+        ("update marts.lifecycle_transitions set from_stage = to_stage", ""),
+        ("delete from marts.lifecycle_transitions where to_stage = 'lapsed'", ""),
+        ("update marts.lifecycle_transitions set moved_at = moved_at + interval 1 second", ""),
+    ],
+    "assert_segment_members_are_open_intervals": [
+        ("delete from segments.segment_members where segment_name = 'lapsed'", ""),
+        ("update segments.segment_members set entered_at = entered_at + interval 1 second", ""),
+        (f"update {SEGMENTS} set valid_to_at = '2023-06-10' where valid_to_at is null", ""),
+    ],
+    "assert_nothing_happens_after_the_day": [
+        ("update marts.customer_timeline set occurred_at = '2023-06-11 00:00' where event_name = 'product_viewed'", ""),
+        (f"update {HISTORY} set valid_to_at = '2023-06-11 00:00' where valid_to_at is null", ""),
+        (f"update {SEGMENTS} set valid_from_at = '2023-06-11 00:00' where valid_to_at is null", ""),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def shop(project_at: Callable[[Path], DbtProject], tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
+    project = project_at(tmp_path_factory.mktemp("shop"))
+    project.environment = DAY
+    with project.opened() as warehouse:
+        for statement in RECORDS.strip().split(";\n"):
+            warehouse.run(statement.rstrip(";"))
+        for table in ("contacts", "products", "orders", "order_items", "refunds", "touchpoints", "consents"):
+            warehouse.run(
+                f"update raw.{table} set source_system = 'shop', id_namespace = 'shop', batch_id = 'b1',"
+                " loaded_at = timestamp '2023-06-11'"
+            )
+    project.build(["+int_identity_records"])
+    with project.opened() as warehouse:
+        resolve(warehouse, max_contacts_per_identifier=10)
+    project.build([], "--exclude", "+int_identity_records")
+    return project
+
+
+@pytest.fixture(scope="module")
+def verdicts(shop: DbtProject) -> list[NodeResult]:
+    """What dbt says of the clean data."""
+    return shop.invoke("test", "--select", "test_type:data")
+
+
+def kind_of(test: dict[str, Any]) -> str:
+    return (test.get("test_metadata") or {}).get("name") or str(test["name"])
+
+
+def test_every_data_test_passes_on_clean_data_and_looks_at_some(shop: DbtProject, verdicts: list[NodeResult]) -> None:
+    assert [f"{test.name}: {test.message}" for test in verdicts if test.status != "pass"] == []
+    assert len(verdicts) == len(data_tests())
+    with shop.opened() as warehouse:
+        for table in (HISTORY, SEGMENTS, "segments.segment_members", "marts.lifecycle_transitions", C360):
+            assert warehouse.scalar(f"select count(*) from {table}") >= 2, table
+
+
+def test_there_is_an_alteration_for_every_kind_of_test() -> None:
+    assert {kind_of(test) for test in data_tests().values()} == set(ALTERATIONS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "alteration", "begins"),
+    [
+        pytest.param(kind, alteration, begins or kind, id=f"{kind}-{number}")
+        for kind, alterations in ALTERATIONS.items()
+        for number, (alteration, begins) in enumerate(alterations)
+    ],
+)
+def test_a_data_test_fires_on_altered_data(
+    shop: DbtProject, verdicts: list[NodeResult], kind: str, alteration: str, begins: str
+) -> None:
+    kinds = {str(test["name"]): kind_of(test) for test in data_tests().values()}
+    watching = [test for test in verdicts if kinds[test.name] == kind and test.name.startswith(begins)]
+    assert watching, f"no test is called {begins}..."
+    with shop.opened() as warehouse:
+        silent = fired(warehouse, watching)
+        assert silent == set()
+        warehouse.run("begin transaction")
+        try:
+            for statement in alteration.split(";"):
+                warehouse.run(statement)
+            assert fired(warehouse, watching) == {test.name for test in watching}
+        finally:
+            warehouse.run("rollback")
+
+
+def fired(warehouse: Warehouse, tests: list[NodeResult]) -> set[str]:
+    return {test.name for test in tests if warehouse.rows(test.sql)}
+
+
+def test_a_warning_is_said_to_be_one_and_a_failure_a_failure(shop: DbtProject) -> None:
+    with shop.opened() as warehouse:
+        warehouse.run("insert into raw.order_items (source_system, order_id, line_number) values ('shop', 'gone', 1)")
+        warehouse.run("create table main.moves as from marts.lifecycle_transitions")
+        warehouse.run("delete from marts.lifecycle_transitions")
+    names = ["assert_every_order_line_has_an_order", "assert_transitions_match_history"]
+    found = {test.name: test.status for test in shop.invoke("test", "--select", *names)}
+    with shop.opened() as warehouse:
+        warehouse.run("delete from raw.order_items where order_id = 'gone'")
+        warehouse.run("insert into marts.lifecycle_transitions from main.moves")
+    assert found == dict(zip(names, ["warn", "fail"], strict=True))
