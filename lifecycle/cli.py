@@ -7,7 +7,7 @@ Heavy imports happen inside the commands: ``lifecycle --help`` answers at once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-publish_app = typer.Typer(help="Bring lists at destinations up to what is published.", invoke_without_command=True)
+publish_app = typer.Typer(invoke_without_command=True)
 quarantine_app = typer.Typer(help="Rows that could not be read: look at them, try them again.", no_args_is_help=True)
 publication_app = typer.Typer(help="What readers see: the last publications, and going back.", no_args_is_help=True)
 app.add_typer(publish_app, name="publish")
@@ -55,9 +55,20 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(error.exit_code) from None
+    except ModuleNotFoundError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {_missing(error.name)}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(EXIT_ERROR) from None
     except KeyboardInterrupt:
         print("stopped; what was published before stays as it is", file=sys.stderr)  # noqa: T201
         raise SystemExit(EXIT_ERROR) from None
+
+
+def _missing(package: str | None) -> LifecycleError:
+    return LifecycleError(
+        f"the package '{package}' is not installed", remedy="Install what requirements.lock names: make setup."
+    )
 
 
 def _settings(config: Path | None) -> Settings:
@@ -73,7 +84,7 @@ def _console() -> Console:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Callable[[], None]]:
+def _progress(console: Console) -> Iterator[None]:
     """Show what is being done: a moving line on a terminal, a line per stage in a log."""
     import logging
     import time
@@ -104,7 +115,7 @@ def _progress(console: Console) -> Iterator[Callable[[], None]]:
     try:
         if status is not None:
             status.start()
-        yield lambda: None
+        yield
     finally:
         if status is not None:
             status.stop()
@@ -309,7 +320,7 @@ def publish(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check, but send nothing.")] = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> None:
-    """Send every list that changed, from what is published now. Prints the plan first.
+    """Bring lists at destinations up to what is published: plan, check, send.
 
     Example: lifecycle publish --config examples/complete_journey/lifecycle.yml --segment lapsed --dry-run
     """

@@ -210,6 +210,12 @@ def _failures(result: dg.ExecuteInProcessResult) -> tuple[tuple[str, ...], bool]
         if error.cls_name in GATE_ERRORS:
             is_stopped = True
             continue
+        if error.cls_name == "ModuleNotFoundError":
+            package = error.message.rpartition("named ")[2].strip().strip("'")
+            errors.append(
+                f"the package '{package}' is not installed\n  Install what requirements.lock names: make setup."
+            )
+            continue
         step_data: Any = getattr(data, "user_failure_data", None)
         described = step_data.description if step_data is not None else None
         message = described or error.message.strip()

@@ -13,9 +13,11 @@
     settings as (select * from {{ ref('int_lifecycle_thresholds') }}),
 
     stages_with_settings as (
-        select *
+        select
+            stages.*,
+            {{ list_columns(lifecycle_setting_columns(), 'settings', 12) }}
         from stages
-        inner join settings using (threshold_persona)
+        inner join settings on stages.threshold_persona = settings.threshold_persona
     ),
 
     change_points as (

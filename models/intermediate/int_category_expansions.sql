@@ -3,11 +3,17 @@
 
 with
 
-orders as (select * from {{ ref('int_orders') }} where is_paid and is_counted and customer_id is not null),
+orders as (
+    select * from {{ ref('int_orders') }} where is_paid and is_counted and customer_id is not null
+),
 
 amounts as (select * from {{ ref('int_order_amounts') }}),
 
-lines as (select * from {{ ref('int_order_lines') }} where category is not null and not is_return and not is_zero),
+lines as (
+    select *
+    from {{ ref('int_order_lines') }}
+    where category is not null and not is_return and not is_zero
+),
 
 paid_days as (select * from {{ ref('int_paid_order_days') }}),
 
@@ -20,7 +26,12 @@ category_orders as (
         orders.ordered_at,
         {{ category_level('lines.category', 'settings.expansion_category_level') }} as top_category,
         cast(
-            sum({{ to_reporting_currency('lines.line_amount - lines.discount_amount', 'amounts.exchange_rate') }})
+            sum(
+                {{ to_reporting_currency(
+                    'lines.line_amount - lines.discount_amount',
+                    'amounts.exchange_rate'
+                ) }}
+            )
             as decimal(18, 2)
         ) as category_amount
     from lines
@@ -68,12 +79,14 @@ window_spend as (
         first_purchases.customer_id,
         first_purchases.order_key,
         first_purchases.top_category,
-        cast(sum(orders.gross_revenue_amount - orders.discount_amount) as decimal(18, 2)) as spend_amount
+        cast(sum(orders.gross_revenue_amount - orders.discount_amount) as decimal(18, 2))
+            as spend_amount
     from first_purchases
     inner join orders on first_purchases.customer_id = orders.customer_id
     cross join settings
     where orders.ordered_at <= first_purchases.ordered_at
-        and first_purchases.ordered_at < {{ add_days('orders.ordered_at', 'settings.expansion_window_days') }}
+        and first_purchases.ordered_at
+        < {{ add_days('orders.ordered_at', 'settings.expansion_window_days') }}
     group by first_purchases.customer_id, first_purchases.order_key, first_purchases.top_category
 ),
 

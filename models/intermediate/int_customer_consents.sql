@@ -26,13 +26,17 @@ consents_ranked as (
         links.customer_id,
         consents_keyed.channel,
         consents_keyed.consent_status = 'granted'
-        and (consents_keyed.expires_at is null or consents_keyed.expires_at >= {{ as_of_end() }}) as is_granted,
+        and (
+            consents_keyed.expires_at is null or consents_keyed.expires_at >= {{ as_of_end() }}
+        ) as is_granted,
         row_number() over (
             partition by links.customer_id, consents_keyed.channel
             -- At one moment a withdrawal outweighs a grant.
             order by
                 consents_keyed.changed_at desc nulls last,
-                case when consents_keyed.consent_status = 'granted' then 1 else 0 end asc nulls last,
+                case
+                    when consents_keyed.consent_status = 'granted' then 1 else 0
+                end asc nulls last,
                 links.record_key asc nulls last
         ) as consent_rank
     from consents_keyed

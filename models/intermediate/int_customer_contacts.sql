@@ -58,7 +58,11 @@ identifiers_ranked as (
         confidence,
         row_number() over (
             partition by customer_id, identifier_kind
-            order by confidence desc nulls last, last_seen_at desc nulls last, identifier_value asc nulls last, source_system asc nulls last
+            order by
+                confidence desc nulls last,
+                last_seen_at desc nulls last,
+                identifier_value asc nulls last,
+                source_system asc nulls last
         ) = 1 as is_preferred,
         -- times
         first_seen_at,

@@ -14,10 +14,16 @@ orders_added as (
         cast(sum(discount_amount) as decimal(18, 2)) as discount_amount,
         cast(sum(refund_amount) as decimal(18, 2)) as refund_amount,
         cast(sum(net_revenue_amount) as decimal(18, 2)) as net_revenue_amount,
-        cast(case when count(cost_amount) = count(*) then sum(net_revenue_amount - cost_amount) end as decimal(18, 2))
+        cast(
+            case
+                when count(cost_amount) = count(*) then sum(net_revenue_amount - cost_amount)
+            end as decimal(18, 2)
+        )
             as gross_margin_amount,
         cast(
-            round(cast(sum(gross_revenue_amount - discount_amount) as double) / nullif(count(*), 0), 2)
+            round(
+                cast(sum(gross_revenue_amount - discount_amount) as double) / nullif(count(*), 0), 2
+            )
             as decimal(18, 2)
         ) as average_order_amount,
         min(ordered_at) as first_order_at,
@@ -48,13 +54,17 @@ customers as (
         orders_added.first_order_at,
         orders_added.last_order_at,
         ntile(5) over (
-            order by orders_added.last_order_at asc nulls last, orders_added.customer_id asc nulls last
+            order by
+                orders_added.last_order_at asc nulls last, orders_added.customer_id asc nulls last
         ) as rfm_recency_quintile,
         ntile(5) over (
-            order by orders_added.order_count asc nulls last, orders_added.customer_id asc nulls last
+            order by
+                orders_added.order_count asc nulls last, orders_added.customer_id asc nulls last
         ) as rfm_frequency_quintile,
         ntile(5) over (
-            order by orders_added.net_revenue_amount asc nulls last, orders_added.customer_id asc nulls last
+            order by
+                orders_added.net_revenue_amount asc nulls last,
+                orders_added.customer_id asc nulls last
         ) as rfm_monetary_quintile
     from orders_added
     left join gaps on orders_added.customer_id = gaps.customer_id

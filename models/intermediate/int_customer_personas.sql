@@ -14,7 +14,10 @@ personas_ranked as (
         contacts.persona,
         row_number() over (
             partition by links.customer_id
-            order by contacts.created_at desc nulls last, links.source_system asc nulls last, links.record_id asc nulls last
+            order by
+                contacts.created_at desc nulls last,
+                links.source_system asc nulls last,
+                links.record_id asc nulls last
         ) as persona_rank
     from contacts
     inner join links

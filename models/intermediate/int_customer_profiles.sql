@@ -19,7 +19,10 @@ contacts_linked as (
         coalesce(contacts.is_employee, false) as is_employee,
         row_number() over (
             partition by links.customer_id
-            order by contacts.created_at asc nulls first, links.source_system desc nulls last, links.record_id desc nulls last
+            order by
+                contacts.created_at asc nulls first,
+                links.source_system desc nulls last,
+                links.record_id desc nulls last
         ) as record_number
     from contacts
     inner join links
@@ -31,13 +34,23 @@ contacts_linked as (
 fields_numbered as (
     select
         *,
-        max(case when country is not null then record_number end) over (partition by customer_id) as country_number,
-        max(case when city is not null then record_number end) over (partition by customer_id) as city_number,
-        max(case when language is not null then record_number end) over (partition by customer_id) as language_number,
-        max(case when persona is not null then record_number end) over (partition by customer_id) as persona_number,
-        max(case when preferred_channel is not null then record_number end) over (partition by customer_id)
+        max(case when country is not null then record_number end)
+            over (partition by customer_id)
+            as country_number,
+        max(case when city is not null then record_number end)
+            over (partition by customer_id)
+            as city_number,
+        max(case when language is not null then record_number end)
+            over (partition by customer_id)
+            as language_number,
+        max(case when persona is not null then record_number end)
+            over (partition by customer_id)
+            as persona_number,
+        max(case when preferred_channel is not null then record_number end)
+            over (partition by customer_id)
             as preferred_channel_number,
-        min(case when acquisition_source is not null then record_number end) over (partition by customer_id)
+        min(case when acquisition_source is not null then record_number end)
+            over (partition by customer_id)
             as acquisition_source_number
     from contacts_linked
 ),
@@ -49,8 +62,10 @@ profiles as (
         max(case when record_number = city_number then city end) as city,
         max(case when record_number = language_number then language end) as language,
         max(case when record_number = persona_number then persona end) as persona,
-        max(case when record_number = preferred_channel_number then preferred_channel end) as preferred_channel,
-        max(case when record_number = acquisition_source_number then acquisition_source end) as acquisition_source,
+        max(case when record_number = preferred_channel_number then preferred_channel end)
+            as preferred_channel,
+        max(case when record_number = acquisition_source_number then acquisition_source end)
+            as acquisition_source,
         bool_or(is_test) as is_test,
         bool_or(is_employee) as is_employee
     from fields_numbered

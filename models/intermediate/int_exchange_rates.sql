@@ -8,7 +8,9 @@ spans as (
     select
         from_currency as currency,
         rate_date as valid_from_date,
-        lead(rate_date) over (partition by from_currency order by rate_date asc nulls last) as valid_to_date,
+        lead(rate_date)
+            over (partition by from_currency order by rate_date asc nulls last)
+            as valid_to_date,
         exchange_rate
     from exchange_rates
     where to_currency = {{ reporting_currency() }} and from_currency != {{ reporting_currency() }}

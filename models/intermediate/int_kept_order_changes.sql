@@ -34,7 +34,8 @@ kept_orders as (
         cast(
             sum(order_change) over (
                 partition by customer_id, order_date
-                order by changed_at asc nulls last, order_change desc nulls last, event_id asc nulls last
+                order by
+                    changed_at asc nulls last, order_change desc nulls last, event_id asc nulls last
                 rows between unbounded preceding and current row
             ) as bigint
         ) as kept_order_count

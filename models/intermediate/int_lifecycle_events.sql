@@ -40,11 +40,14 @@ events as (
         timeline.event_id,
         -- facts
         timeline.event_name,
-        coalesce(touchpoint_types.is_human_activity, false) and not timeline.is_machine as is_human_activity,
+        coalesce(touchpoint_types.is_human_activity, false)
+        and not timeline.is_machine as is_human_activity,
         coalesce(touchpoint_types.is_weighing, false) and not timeline.is_machine as is_weighing,
         coalesce(touchpoint_types.is_cart, false) and not timeline.is_machine as is_cart,
-        coalesce(touchpoint_types.is_activation, false) and not timeline.is_machine as is_activation,
-        coalesce(touchpoint_types.is_advocacy, false) or coalesce(timeline.is_good_review, false) as is_advocacy,
+        coalesce(touchpoint_types.is_activation, false)
+        and not timeline.is_machine as is_activation,
+        coalesce(touchpoint_types.is_advocacy, false)
+        or coalesce(timeline.is_good_review, false) as is_advocacy,
         timeline.event_name = 'account_closed' as is_closing,
         timeline.event_name = 'order_refunded' as is_refund,
         paid_days.event_id is not null as is_paid,

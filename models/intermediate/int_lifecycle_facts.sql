@@ -47,7 +47,8 @@ facts as (
         accumulated.event_id,
         coalesce(personas.threshold_persona, 'default') as threshold_persona,
         -- facts
-        case when identifications.identified_at <= accumulated.valid_from_at then 1 else 0 end as is_identified,
+        case when identifications.identified_at <= accumulated.valid_from_at then 1 else 0 end
+            as is_identified,
         accumulated.paid_count,
         accumulated.kept_count,
         accumulated.order_count,

@@ -9,9 +9,11 @@ facts as (select * from {{ ref('int_lifecycle_facts') }}),
 settings as (select * from {{ ref('stg_lifecycle_settings') }}),
 
 facts_with_settings as (
-    select *
+    select
+        facts.*,
+        {{ list_columns(lifecycle_setting_columns(), 'settings') }}
     from facts
-    inner join settings using (threshold_persona)
+    inner join settings on facts.threshold_persona = settings.threshold_persona
 ),
 
 change_points as (
@@ -29,7 +31,9 @@ intervals as (
         customer_id,
         interval_from_at,
         valid_from_at,
-        lead(valid_from_at) over (partition by customer_id order by valid_from_at asc nulls last) as valid_to_at
+        lead(valid_from_at)
+            over (partition by customer_id order by valid_from_at asc nulls last)
+            as valid_to_at
     from change_points
 ),
 
@@ -53,9 +57,9 @@ judged as (
         intervals_with_facts.*,
         {{ rule_case('id') }} as rule_id,
         {{ rule_case('stage') }} as stage,
-        {%- for flag in var('lifecycle_flags') %}
+    {%- for flag in var('lifecycle_flags') %}
         {{ compile_condition(flag.condition) }} as {{ flag.id }}{{ ',' if not loop.last }}
-        {%- endfor %}
+    {%- endfor %}
     from intervals_with_facts
     inner join settings using (threshold_persona)
 ),
@@ -73,7 +77,8 @@ stages as (
         is_loyal,
         is_advocate,
         is_expanding,
-        stage not in ('lapsed', 'churned') and (is_overdue or is_all_refunded or is_quiet) as is_at_risk,
+        stage not in ('lapsed', 'churned')
+        and (is_overdue or is_all_refunded or is_quiet) as is_at_risk,
         case
             when stage in ('lapsed', 'churned') then null
             when is_overdue then 'overdue'

@@ -37,9 +37,12 @@ lines_converted as (
     select
         lines.source_system,
         lines.order_id,
-        {{ to_reporting_currency('lines.line_amount', 'orders_rated.exchange_rate') }} as line_amount,
-        {{ to_reporting_currency('lines.discount_amount', 'orders_rated.exchange_rate') }} as discount_amount,
-        {{ to_reporting_currency('lines.cost_amount', 'orders_rated.exchange_rate') }} as cost_amount
+        {{ to_reporting_currency('lines.line_amount', 'orders_rated.exchange_rate') }}
+            as line_amount,
+        {{ to_reporting_currency('lines.discount_amount', 'orders_rated.exchange_rate') }}
+            as discount_amount,
+        {{ to_reporting_currency('lines.cost_amount', 'orders_rated.exchange_rate') }}
+            as cost_amount
     from lines
     inner join orders_rated
         on lines.source_system = orders_rated.source_system
@@ -53,7 +56,8 @@ lines_added as (
         cast(count(*) as bigint) as line_count,
         cast(sum(line_amount) as decimal(18, 2)) as line_amount,
         cast(sum(discount_amount) as decimal(18, 2)) as discount_amount,
-        cast(case when count(cost_amount) = count(*) then sum(cost_amount) end as decimal(18, 2)) as cost_amount
+        cast(case when count(cost_amount) = count(*) then sum(cost_amount) end as decimal(18, 2))
+            as cost_amount
     from lines_converted
     group by source_system, order_id
 ),
@@ -73,7 +77,8 @@ amounts as (
         orders_rated.exchange_rate,
         orders_rated.exchange_rate is null as is_without_rate,
         not orders_rated.is_status_counted
-        and coalesce(orders_rated.cancelled_at, orders_rated.ordered_at) < {{ as_of_end() }} as is_cancelled,
+        and coalesce(orders_rated.cancelled_at, orders_rated.ordered_at)
+        < {{ as_of_end() }} as is_cancelled,
         coalesce(orders_rated.is_test, false) as is_test,
         orders_rated.total_amount,
         coalesce(lines_added.line_count, 0) as line_count,
@@ -87,13 +92,21 @@ amounts as (
         end as gross_revenue_amount,
         cast(
             coalesce(lines_added.discount_amount, 0)
-            + {{ to_reporting_currency('coalesce(orders_rated.discount_amount, 0)', 'orders_rated.exchange_rate') }}
+            + {{ to_reporting_currency(
+                'coalesce(orders_rated.discount_amount, 0)',
+                'orders_rated.exchange_rate'
+            ) }}
             as decimal(18, 2)
         ) as discount_amount,
         lines_added.cost_amount,
-        {{ to_reporting_currency('coalesce(orders_rated.tax_amount, 0)', 'orders_rated.exchange_rate') }} as tax_amount,
-        {{ to_reporting_currency('coalesce(orders_rated.shipping_amount, 0)', 'orders_rated.exchange_rate') }}
-            as shipping_amount,
+        {{ to_reporting_currency(
+            'coalesce(orders_rated.tax_amount, 0)',
+            'orders_rated.exchange_rate'
+        ) }} as tax_amount,
+        {{ to_reporting_currency(
+            'coalesce(orders_rated.shipping_amount, 0)',
+            'orders_rated.exchange_rate'
+        ) }} as shipping_amount,
         -- times
         orders_rated.ordered_at,
         orders_rated.order_date,

@@ -39,7 +39,9 @@ orders_netted as (
         orders.discount_amount,
         cast(coalesce(refunds_added.refund_amount, 0) as decimal(18, 2)) as refund_amount,
         cast(
-            orders.gross_revenue_amount - orders.discount_amount - coalesce(refunds_added.refund_amount, 0)
+            orders.gross_revenue_amount
+            - orders.discount_amount
+            - coalesce(refunds_added.refund_amount, 0)
             as decimal(18, 2)
         ) as net_revenue_amount,
         orders.cost_amount,

@@ -17,7 +17,8 @@ orders_ranked as (
         concat_ws(':', 'order', source_system, order_id) as event_id,
         row_number() over (
             partition by customer_id, order_date
-            order by ordered_at asc nulls last, source_system asc nulls last, order_id asc nulls last
+            order by
+                ordered_at asc nulls last, source_system asc nulls last, order_id asc nulls last
         ) as rank_of_day
     from orders
 ),
@@ -28,8 +29,12 @@ days as (
         event_id,
         order_date,
         ordered_at as paid_at,
-        row_number() over (partition by customer_id order by order_date asc nulls last) as paid_number,
-        lag(ordered_at) over (partition by customer_id order by order_date asc nulls last) as previous_paid_at,
+        row_number()
+            over (partition by customer_id order by order_date asc nulls last)
+            as paid_number,
+        lag(ordered_at)
+            over (partition by customer_id order by order_date asc nulls last)
+            as previous_paid_at,
         min(ordered_at) over (partition by customer_id) as first_paid_at
     from orders_ranked
     where rank_of_day = 1
@@ -66,18 +71,26 @@ expectations as (
         settings.churn_after_lapse_days,
         (
             settings.gap_prior_weight * settings.default_order_gap_days
-            + coalesce(cardinality(gaps_collected.last_gaps) * {{ list_median('gaps_collected.last_gaps') }}, 0)
-        ) / nullif(settings.gap_prior_weight + coalesce(cardinality(gaps_collected.last_gaps), 0), 0)
+            + coalesce(
+                cardinality(gaps_collected.last_gaps)
+                * {{ list_median('gaps_collected.last_gaps') }},
+                0
+            )
+        )
+        / nullif(settings.gap_prior_weight + coalesce(cardinality(gaps_collected.last_gaps), 0), 0)
             as expected_order_gap_days
     from gaps_collected
     left join personas on gaps_collected.customer_id = personas.customer_id
-    inner join settings on coalesce(personas.threshold_persona, 'default') = settings.threshold_persona
+    inner join
+        settings
+        on coalesce(personas.threshold_persona, 'default') = settings.threshold_persona
 ),
 
 due as (
     select
         *,
-        least(greatest(due_factor * expected_order_gap_days, due_min_days), due_max_days) as due_days
+        least(greatest(due_factor * expected_order_gap_days, due_min_days), due_max_days)
+            as due_days
     from expectations
 ),
 
@@ -94,7 +107,8 @@ clocks as (
         greatest(churn_min_days, lapse_days + churn_after_lapse_days) as churn_days,
         -- As known before the order: the clock that ran when it was placed.
         coalesce(
-            gap_days >= lag(lapse_days) over (partition by customer_id order by paid_number asc nulls last),
+            gap_days
+            >= lag(lapse_days) over (partition by customer_id order by paid_number asc nulls last),
             false
         ) as is_comeback
     from lapse

@@ -21,7 +21,10 @@ refunds_joined as (
         cast(
             sum(refunds.refund_amount) over (
                 partition by orders.order_key
-                order by refunds.refunded_at asc nulls last, refunds.source_system asc nulls last, refunds.refund_id asc nulls last
+                order by
+                    refunds.refunded_at asc nulls last,
+                    refunds.source_system asc nulls last,
+                    refunds.refund_id asc nulls last
                 rows between unbounded preceding and current row
             ) as decimal(18, 4)
         ) as refunded_so_far_amount,

@@ -54,13 +54,18 @@ touchpoints_typed as (
         false as is_good_review,
         touchpoints_named.occurred_at
     from touchpoints_named
-    left join touchpoint_types on touchpoints_named.normalised_event_name = touchpoint_types.event_name
-    left join touchpoint_aliases on touchpoints_named.normalised_event_name = touchpoint_aliases.source_event_name
+    left join
+        touchpoint_types
+        on touchpoints_named.normalised_event_name = touchpoint_types.event_name
+    left join
+        touchpoint_aliases
+        on touchpoints_named.normalised_event_name = touchpoint_aliases.source_event_name
     left join orders
         on touchpoints_named.id_namespace = orders.id_namespace
         and touchpoints_named.order_id = orders.order_id
     where orders.order_key is null
-        or coalesce(touchpoint_types.event_name, touchpoint_aliases.event_name, 'other') != 'order_placed'
+        or coalesce(touchpoint_types.event_name, touchpoint_aliases.event_name, 'other')
+        != 'order_placed'
 ),
 
 order_events as (
@@ -172,7 +177,9 @@ review_events as (
         review_id as record_id,
         'review' as event_kind,
         source_system,
-        case when coalesce(is_testimonial, false) then 'testimonial_given' else 'review_submitted' end as event_name,
+        case
+            when coalesce(is_testimonial, false) then 'testimonial_given' else 'review_submitted'
+        end as event_name,
         cast(null as string) as channel,
         order_id,
         cast(null as string) as ticket_id,
@@ -228,7 +235,12 @@ records_unioned as (
 records_linked as (
     select
         links.customer_id,
-        concat_ws(':', records_unioned.event_kind, records_unioned.source_system, records_unioned.record_id) as event_id,
+        concat_ws(
+            ':',
+            records_unioned.event_kind,
+            records_unioned.source_system,
+            records_unioned.record_id
+        ) as event_id,
         records_unioned.event_name,
         records_unioned.channel,
         records_unioned.source_system,
@@ -273,7 +285,12 @@ refunds_linked as (
 subscription_changes_linked as (
     select
         links.customer_id,
-        concat_ws(':', 'subscription', subscription_events.source_system, subscription_events.subscription_event_id)
+        concat_ws(
+            ':',
+            'subscription',
+            subscription_events.source_system,
+            subscription_events.subscription_event_id
+        )
             as event_id,
         'subscription_' || subscription_events.event_kind as event_name,
         cast(null as string) as channel,

@@ -33,7 +33,8 @@ customers as (
 identifiers_counted as (
     select
         customer_id,
-        cast(count(distinct identifier_kind || ':' || identifier_value) as bigint) as identifier_count
+        cast(count(distinct identifier_kind || ':' || identifier_value) as bigint)
+            as identifier_count
     from contacts
     group by customer_id
 ),
@@ -86,7 +87,8 @@ published as (
         coalesce(consents.email_consent, false) as email_consent,
         coalesce(consents.sms_consent, false) as sms_consent,
         coalesce(consents.ads_consent, false) as ads_consent,
-        coalesce(profiles.acquisition_source, acquisitions.acquisition_channel) as acquisition_channel,
+        coalesce(profiles.acquisition_source, acquisitions.acquisition_channel)
+            as acquisition_channel,
         acquisitions.acquisition_campaign_id,
         -- facts: orders
         coalesce(orders.order_count, 0) as order_count,
@@ -96,13 +98,20 @@ published as (
         orders.average_order_amount,
         orders.median_order_gap_days,
         current_facts.expected_order_gap_days,
-        cast(floor({{ days_between('orders.last_order_at', as_of_end()) }}) as bigint) as days_since_last_order,
-        cast(floor({{ days_between('current_facts.last_human_at', as_of_end()) }}) as bigint) as days_since_last_activity,
+        cast(
+            floor({{ days_between('orders.last_order_at', as_of_end()) }}) as bigint
+        ) as days_since_last_order,
+        cast(
+            floor({{ days_between('current_facts.last_human_at', as_of_end()) }}) as bigint
+        ) as days_since_last_activity,
         cast(orders.rfm_recency_quintile as bigint) as rfm_recency_quintile,
         cast(orders.rfm_frequency_quintile as bigint) as rfm_frequency_quintile,
         cast(orders.rfm_monetary_quintile as bigint) as rfm_monetary_quintile,
-        {{ rfm_group('orders.rfm_recency_quintile', 'orders.rfm_frequency_quintile', 'orders.rfm_monetary_quintile') }}
-            as rfm_group,
+        {{ rfm_group(
+            'orders.rfm_recency_quintile',
+            'orders.rfm_frequency_quintile',
+            'orders.rfm_monetary_quintile'
+        ) }} as rfm_group,
         -- facts: lifecycle
         -- Somebody known from undated records alone has no history yet.
         coalesce(current_facts.stage, 'awareness') as lifecycle_stage,

@@ -9,7 +9,9 @@ events as (select * from {{ ref('int_lifecycle_events') }}),
 stages_compared as (
     select
         *,
-        lag(stage) over (partition by customer_id order by valid_from_at asc nulls last) as previous_stage
+        lag(stage)
+            over (partition by customer_id order by valid_from_at asc nulls last)
+            as previous_stage
     from stages
 ),
 
@@ -29,7 +31,9 @@ events_ranked as (
         event_id,
         row_number() over (
             partition by customer_id, occurred_at
-            order by case when is_paid then 0 when order_change != 0 then 1 else 2 end asc nulls last, event_id asc nulls last
+            order by
+                case when is_paid then 0 when order_change != 0 then 1 else 2 end asc nulls last,
+                event_id asc nulls last
         ) as rank_of_moment
     from events
 ),

@@ -7,9 +7,13 @@ history as (select * from {{ ref('customer_lifecycle_history') }}),
 history_compared as (
     select
         customer_id,
-        lag(stage) over (partition by customer_id order by valid_from_at asc nulls last) as from_stage,
+        lag(stage)
+            over (partition by customer_id order by valid_from_at asc nulls last)
+            as from_stage,
         stage as to_stage,
-        lag(valid_from_at) over (partition by customer_id order by valid_from_at asc nulls last) as entered_at,
+        lag(valid_from_at)
+            over (partition by customer_id order by valid_from_at asc nulls last)
+            as entered_at,
         valid_from_at as moved_at,
         reason_code,
         reason,

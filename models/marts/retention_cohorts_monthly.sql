@@ -25,8 +25,10 @@ active_months as (
     select
         cohorts.customer_id,
         cohorts.cohort_month,
-        {{ calendar_months_between('cohorts.cohort_month', "cast(date_trunc('month', paid_days.order_date) as date)") }}
-            as month_number
+        {{ calendar_months_between(
+            'cohorts.cohort_month',
+            "cast(date_trunc('month', paid_days.order_date) as date)"
+        ) }} as month_number
     from paid_days
     inner join cohorts on paid_days.customer_id = cohorts.customer_id
 ),
@@ -42,7 +44,7 @@ retained as (
 
 months as (
     select cast(month_number as bigint) as month_number
-    from range(0, 1200) as numbers(month_number)
+    from range(0, 1200) as numbers (month_number)
 ),
 
 cells as (
@@ -50,8 +52,11 @@ cells as (
         cohort_sizes.cohort_month,
         months.month_number,
         cohort_sizes.cohort_customer_count,
-        cast(cohort_sizes.cohort_month + cast(months.month_number + 1 as int) * interval 1 month as date)
-            <= cast({{ as_of_date() }} + 1 as date) as is_complete
+        cast(
+            cohort_sizes.cohort_month
+            + cast(months.month_number + 1 as int) * interval 1 month as date
+        )
+        <= cast({{ as_of_date() }} + 1 as date) as is_complete
     from cohort_sizes
     inner join months
         on months.month_number
@@ -67,7 +72,11 @@ rates as (
         cells.month_number,
         -- facts
         cells.cohort_customer_count,
-        cast(case when cells.is_complete then coalesce(retained.retained_customer_count, 0) end as bigint)
+        cast(
+            case
+                when cells.is_complete then coalesce(retained.retained_customer_count, 0)
+            end as bigint
+        )
             as retained_customer_count,
         case
             when cells.is_complete

@@ -57,7 +57,9 @@ revenue as (
         cast(coalesce(sales.shipping_amount, 0) as decimal(18, 2)) as shipping_amount,
         cast(
             round(
-                cast(sales.gross_revenue_amount - sales.discount_amount as double) / nullif(sales.order_count, 0), 2
+                cast(sales.gross_revenue_amount - sales.discount_amount as double)
+                / nullif(sales.order_count, 0),
+                2
             ) as decimal(18, 2)
         ) as average_order_amount
     from months

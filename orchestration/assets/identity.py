@@ -20,7 +20,7 @@ from orchestration.resources import Company
     pool="warehouse",
     description="Every source record that belongs to a person, with the customer it was joined to.",
 )
-def record_links(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult[None]:
+def record_links(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
     with company.step(context.run.run_id, "identity") as (warehouse, noted):
         build.own(warehouse, context.run.run_id)
         resolution = links.resolve(

@@ -36,7 +36,7 @@ INTAKE_CHECK = dg.AssetCheckSpec(
 )
 def landing(
     context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Iterator[dg.MaterializeResult]:
     now = company.now()
     with company.step(context.run.run_id, "intake: landing") as (warehouse, noted):
         build.begin(warehouse, company.settings, context.run.run_id, now)
@@ -90,7 +90,7 @@ def landing(
     ],
     pool="warehouse",
 )
-def raw(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> Iterator[dg.MaterializeResult[None]]:
+def raw(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> Iterator[dg.MaterializeResult]:
     with company.step(context.run.run_id, "intake: merge") as (warehouse, noted):
         build.own(warehouse, context.run.run_id)
         batches = intake.merge(warehouse, context.run.run_id)

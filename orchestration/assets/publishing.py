@@ -47,7 +47,7 @@ def _sync_assets(sync: Sync) -> list[dg.AssetsDefinition]:
         check_specs=[gate, guards],
         description=f"Who enters and leaves the list of '{sync.segment}' at '{sync.destination}', with reasons.",
     )
-    def plan(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult[None]:
+    def plan(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
         settings = company.settings
         with company.hold(context.run.run_id), stage(settings.state, context.run.run_id, f"plan: {sync.key}") as noted:
             published = current(settings.state)
@@ -104,7 +104,7 @@ def _sync_assets(sync: Sync) -> list[dg.AssetsDefinition]:
         owners=[OWNER],
         description=f"The list of '{sync.segment}' at '{sync.destination}', as last delivered.",
     )
-    def delivery(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult[None]:
+    def delivery(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
         settings = company.settings
         with (
             company.hold(context.run.run_id),

@@ -52,7 +52,7 @@ def segment_names() -> list[str]:
     pool="warehouse",
     description="The verdict on what the models made. Without it nothing of this run is published.",
 )
-def marts_verdict(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult[None]:
+def marts_verdict(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
     with company.step(context.run.run_id, "marts") as (warehouse, _):
         own = build.current(warehouse, context.run.run_id)
         checks = suites.marts_checks(
@@ -74,7 +74,7 @@ def marts_verdict(context: dg.AssetExecutionContext, company: dg.ResourceParam[C
 )
 def segment_verdicts(
     context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     # A past day has its own, smaller segments: it is compared with nothing.
     previous = {} if company.is_past_day else segment_counts(company.settings)
     passed: dict[str, bool] = {}

@@ -23,7 +23,7 @@ PUBLICATION = dg.AssetKey(["serving", "publication"])
     pool="warehouse",
     description="All public tables of this run in a folder of their own; readers are moved over in one step.",
 )
-def publication(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult[None]:
+def publication(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
     with company.step(context.run.run_id, "publication") as (warehouse, noted):
         own = build.current(warehouse, context.run.run_id)
         build.finish(warehouse, context.run.run_id, "published", company.now())

@@ -42,7 +42,11 @@ SEGMENTS = "segments.segment_history"
 
 # Kind of test → what happens to the data → tests that have to see it.
 ALTERATIONS: dict[str, list[tuple[str, str]]] = {
-    "not_null": [(f"update {C360} set lifecycle_stage = null", "not_null_customer_360_lifecycle_stage")],
+    "never_null": [
+        (f"update {C360} set customer_id = null where order_count = 3", "never_null_customer_360_"),
+        (f"update {C360} set lifecycle_stage = null where order_count = 3", "never_null_customer_360_"),
+        (f"update {SEGMENTS} set valid_from_at = null", "never_null_segment_history_"),
+    ],
     "unique": [(f"insert into {C360} from {C360} limit 1", "unique_customer_360_customer_id")],
     "relationships": [
         (f"update {C360} set lifecycle_stage = 'asleep'", "relationships_customer_360_lifecycle_stage__"),
@@ -50,6 +54,7 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
     ],
     "unique_key": [
         ("insert into segments.segment_members from segments.segment_members limit 1", "unique_key_segment_members_"),
+        ("update segments.segment_members set customer_id = null", "unique_key_segment_members_"),
         ("insert into identity.customer_links from identity.customer_links limit 1", "unique_key_customer_links_"),
     ],
     "touching_intervals": [

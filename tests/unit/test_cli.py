@@ -1,0 +1,154 @@
+"""What a person types and reads: exit codes, messages, help."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lifecycle import cli
+
+EXAMPLE = Path("examples/ten_orders/lifecycle.yml").resolve()
+COMMANDS = [
+    ["run"],
+    ["plan"],
+    ["publish"],
+    ["publish", "approve"],
+    ["quarantine", "list"],
+    ["quarantine", "show"],
+    ["quarantine", "requeue"],
+    ["publication", "list"],
+    ["publication", "rollback"],
+    ["doctor"],
+]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of a command."""
+    monkeypatch.setattr(sys, "argv", ["lifecycle", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Path:
+    """A copy of the ten-order company that was never run."""
+    (tmp_path / "files").mkdir()
+    for file in (EXAMPLE.parent / "files").iterdir():
+        (tmp_path / "files" / file.name).write_bytes(file.read_bytes())
+    config = tmp_path / "lifecycle.yml"
+    config.write_text(EXAMPLE.read_text())
+    return config
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, *command, "--help") == 0
+    assert "Example: lifecycle " + " ".join(command) in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_wrong_setting_is_one_message_with_file_line_and_key(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    company.write_text(company.read_text().replace("timezone:", "timezon:"))
+    assert run(monkeypatch, "run", "--config", str(company)) == 1
+    message = capsys.readouterr().err
+    assert "timezon" in message and "line " in message and str(company) in message
+    assert "did you mean 'timezone'" in message
+    assert "Traceback" not in message
+    assert not (company.parent / ".lifecycle").exists()
+
+
+def test_a_missing_package_is_named_with_the_remedy(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    really_import = builtins.__import__
+
+    def without_duckdb(name: str, *arguments: Any, **named: Any) -> Any:
+        if name == "duckdb":
+            raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
+        return really_import(name, *arguments, **named)
+
+    (company.parent / ".lifecycle").mkdir()
+    (company.parent / ".lifecycle" / "warehouse.duckdb").touch()
+    monkeypatch.setattr(builtins, "__import__", without_duckdb)
+    assert run(monkeypatch, "quarantine", "list", "--config", str(company)) == 1
+    message = capsys.readouterr().err
+    assert "'duckdb' is not installed" in message and "make setup" in message
+
+
+def test_planning_before_anything_is_published_says_what_to_do(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "plan", "--config", str(company)) == 3
+    assert "lifecycle run" in capsys.readouterr().out
+
+
+def test_publishing_before_anything_is_published_sends_nothing(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "publish", "--config", str(company)) == 3
+    assert "nothing is published yet" in capsys.readouterr().err
+    assert not (company.parent / "out").exists()
+
+
+def test_an_unknown_segment_is_answered_with_the_known_ones(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "plan", "--config", str(company), "--segment", "nobody") == 1
+    message = capsys.readouterr().err
+    assert "'nobody'" in message and "new_customers" in message
+
+
+@pytest.mark.parametrize(("day", "words"), [("yesterday", "is no day"), ("2999-01-01", "has not come yet")])
+def test_an_impossible_day_is_refused(
+    company: Path, day: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "run", "--config", str(company), "--as-of", day) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_an_empty_quarantine_says_so(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "quarantine", "list", "--config", str(company)) == 0
+    assert "quarantine is empty" in capsys.readouterr().out
+
+
+def test_the_list_of_publications_is_empty_before_the_first_run(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "publication", "list", "--config", str(company)) == 0
+    assert "nothing is published yet" in capsys.readouterr().out
+    assert run(monkeypatch, "publication", "rollback", "--config", str(company)) == 1
+    assert "no earlier publication" in capsys.readouterr().err
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_fresh_company(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "doctor", "--config", str(company)) == 0
+    said = capsys.readouterr().out
+    assert "source shop, table orders: 1 files" in said and "bad" not in said
+
+
+def test_the_doctor_names_a_source_without_files(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (company.parent / "files" / "orders.csv").unlink()
+    assert run(monkeypatch, "doctor", "--config", str(company)) == 1
+    assert "source shop, table orders" in capsys.readouterr().out
+
+
+def test_the_doctor_names_a_broken_setting_instead_of_falling_over_it(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    company.write_text(company.read_text().replace("currency: GBP", "currency: pounds", 1))
+    assert run(monkeypatch, "doctor", "--config", str(company)) == 1
+    assert "pounds" in capsys.readouterr().out
