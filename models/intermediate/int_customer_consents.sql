@@ -9,15 +9,7 @@ links as (select * from {{ source('identity', 'record_links') }} where record_ta
 consents_keyed as (
     select
         *,
-        concat_ws(
-            '|',
-            coalesce(contact_id, ''),
-            coalesce(email, ''),
-            coalesce(phone, ''),
-            channel,
-            purpose,
-            cast(changed_at as string)
-        ) as record_id
+        {{ consent_record_id() }} as record_id
     from consents
 ),
 

@@ -115,15 +115,7 @@ records_unioned as (
     select
         'consents' as record_table,
         source_system,
-        concat_ws(
-            '|',
-            coalesce(contact_id, ''),
-            coalesce(email, ''),
-            coalesce(phone, ''),
-            channel,
-            purpose,
-            cast(changed_at as string)
-        ) as record_id,
+        {{ consent_record_id() }} as record_id,
         id_namespace,
         contact_id,
         cast(null as string) as user_id,
