@@ -130,6 +130,14 @@ def current(warehouse: Warehouse, run_id: str) -> Build:
     return build
 
 
+def finish_unpublished(warehouse: Warehouse, run_id: str, outcome: str, now: datetime) -> None:
+    """Note how a run ended, unless it had published: that stays so when a list behind it was stopped."""
+    if not warehouse.has_table("ops.run_log"):
+        return
+    if warehouse.scalar("select outcome from ops.run_log where run_id = ?", [run_id]) != "published":
+        finish(warehouse, run_id, outcome, now)
+
+
 def finish(warehouse: Warehouse, run_id: str, outcome: str, now: datetime) -> None:
     """Note how a run ended: published, built, stopped or failed."""
     warehouse.run(

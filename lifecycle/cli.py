@@ -440,7 +440,7 @@ def list_quarantine(config: ConfigOption = None, debug: DebugOption = False) -> 
         console.print("quarantine is empty")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("source", "table", "file", "reason"):
+    for column in ("source", "table", "file", "column", "reason"):
         table.add_column(column)
     table.add_column("rows", justify="right")
     table.add_column("one of them")
@@ -448,7 +448,8 @@ def list_quarantine(config: ConfigOption = None, debug: DebugOption = False) -> 
         table.add_row(
             entry.source_system,
             entry.table_name,
-            entry.file_name,
+            entry.file_name + (" (stopped at intake)" if entry.is_stopped else ""),
+            entry.column_name or "",
             entry.reason,
             f"{entry.row_count:,}",
             entry.rejected_id,

@@ -132,7 +132,6 @@ class Sync(Part):
     mode: Literal["audience"] = "audience"
     name: PlainName | None = None
     channel: Literal["none", "email", "sms", "ads"] = "none"
-    purpose: PlainName = "marketing"
     identifiers: list[Literal["contact_id", "email", "phone"]] = []
     attributes: list[PlainName] = []
     guards: Guards = Guards()
@@ -221,6 +220,8 @@ class LifecycleThresholds(Part):
         known = self.flat()
         for persona, overrides in self.personas.items():
             for name in overrides:
+                if name.startswith("expansion_"):
+                    raise ValueError(f"persona '{persona}' sets '{name}', which is the same for everybody")
                 if name not in known:
                     near = difflib.get_close_matches(name, known, 1)
                     hint = f", did you mean '{near[0]}'?" if near else ""

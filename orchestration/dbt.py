@@ -239,7 +239,9 @@ def run_dbt(context: dg.AssetExecutionContext, company: Company) -> Iterator[Any
         with stage(state, run_id, "data tests") as noted:
             tests = {str(node["name"]) for node in data_tests().values()}
             verdicts, failure = _invoke(
-                ["test", "--no-populate-cache", "--resource-type", "test", *_selection(set(ready), tests)], environment, state.dbt
+                ["test", "--no-populate-cache", "--resource-type", "test", *_selection(set(ready), tests)],
+                environment,
+                state.dbt,
             )
             noted.rows = len(verdicts)
         with company.open_warehouse() as warehouse:
@@ -314,7 +316,16 @@ def _invoke(arguments: list[str], environment: Mapping[str, str], target: Path) 
     with _environment(environment):
         try:
             result = dbtRunner(manifest=project, callbacks=[listen]).invoke(
-                ["--quiet", "--no-write-json", "--log-level-file", "none", *arguments, "--indirect-selection", "empty", *_folders(target)]
+                [
+                    "--quiet",
+                    "--no-write-json",
+                    "--log-level-file",
+                    "none",
+                    *arguments,
+                    "--indirect-selection",
+                    "empty",
+                    *_folders(target),
+                ]
             )
         finally:
             # Else the next connection to the file fails: it would have another configuration.

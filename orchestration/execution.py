@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from lifecycle import past
-from lifecycle.build import finish
+from lifecycle.build import finish_unpublished
 from lifecycle.errors import EXIT_ERROR, EXIT_GATE_STOPPED, LifecycleError, SettingsError
 from lifecycle.settings import PROJECT_DIR, Settings
 from lifecycle.state import run_lock
@@ -116,10 +116,10 @@ def _execute(company: Company, instance: dg.DagsterInstance, run_id: str, select
         stopped = _stopped_checks(result)
         errors, is_stopped = _failures(result)
         exit_code = 0 if result.success else EXIT_GATE_STOPPED if is_stopped and not errors else EXIT_ERROR
-        if exit_code and settings.state.warehouse.exists():
+        if settings.state.warehouse.exists():
             with company.open_warehouse() as warehouse:
-                if warehouse.has_table("ops.run_log"):
-                    _finish(warehouse, run_id, exit_code)
+                ended = {0: "built", EXIT_GATE_STOPPED: "stopped"}.get(exit_code, "failed")
+                finish_unpublished(warehouse, run_id, ended, datetime.now(UTC))
         as_of = _as_of(company, run_id)
     return Outcome(run_id, exit_code, stopped, errors, as_of, _deliveries(result, settings), company.is_past_day)
 
@@ -144,13 +144,6 @@ def _deliveries(result: dg.ExecuteInProcessResult, settings: Settings) -> tuple[
             added, removed = (int(str(values[name])) for name in ("added", "removed"))
             found.append(Delivered(keys[key], str(values["outcome"]), added, removed))
     return tuple(found)
-
-
-def _finish(warehouse: Any, run_id: str, exit_code: int) -> None:
-    """What was published stays published even when a sync behind it was stopped."""
-    published = warehouse.scalar("select outcome = 'published' from ops.run_log where run_id = ?", [run_id])
-    if not published:
-        finish(warehouse, run_id, "stopped" if exit_code == EXIT_GATE_STOPPED else "failed", datetime.now(UTC))
 
 
 def _selected(definitions: dg.Definitions, select: str | None) -> list[dg.AssetKey] | None:

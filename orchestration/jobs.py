@@ -9,7 +9,8 @@ import hashlib
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from lifecycle.build import finish
+from lifecycle.build import finish_unpublished
+from lifecycle.errors import GateStoppedError
 from lifecycle.settings import Settings
 from orchestration.resources import Company
 
@@ -21,9 +22,9 @@ MAX_RUN_SECONDS = 6 * 60 * 60
 def note_failure(context: dg.HookContext) -> None:
     """Write the failed step into the run log and say where to look."""
     company: Company = context.resources.company
+    is_stopped = isinstance(context.op_exception, GateStoppedError | dg.DagsterAssetCheckFailedError)
     with company.hold(context.run_id), company.open_warehouse() as warehouse:
-        if warehouse.has_table("ops.run_log"):
-            finish(warehouse, context.run_id, "failed", company.now())
+        finish_unpublished(warehouse, context.run_id, "stopped" if is_stopped else "failed", company.now())
     context.log.error(
         f"Step {context.step_key} of run {context.run_id} failed. What was published before stays as it is;"
         " `lifecycle doctor` looks for causes, docs/operating.md says what to do."

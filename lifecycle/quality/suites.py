@@ -507,12 +507,13 @@ def _identity_checks(settings: Settings) -> list[Check]:
     return [
         *_rows_checks(
             table,
-            f"(select records.record_id from intermediate.int_identity_records as records anti join {table} as links"
-            f" on {same}) as unlinked",
+            # Other identifiers may be blocked, or be a phone alone: such a record belongs to nobody known.
+            "(select records.record_id from intermediate.int_identity_records as records"
+            f" anti join {table} as links on {same} where records.contact_id is not null) as unlinked",
             (
-                "every_record_has_a_customer",
+                "every_contact_record_has_a_customer",
                 "count(*)",
-                "Identity records that belong to no customer.",
+                "Identity records with a contact id that belong to no customer.",
                 "Clustering must return every record, alone if need be: look at lifecycle/identity.",
             ),
         ),
@@ -590,7 +591,8 @@ def _dbt_checks(expected_tests: Sequence[str], run_id: str) -> list[Check]:
         f" as expected left join {table} as results on results.unique_id = expected.unique_id"
         f" and results.run_id = {literal(run_id)}) as verdicts"
     )
-    given = f"(select status, severity from {table} where run_id = {literal(run_id)}) as verdicts"
+    # Tests of one segment's own model are that segment's affair.
+    given = verdicts
     names = f"select test_name, failures from {table} where run_id = '{run_id}' and status "
 
     def check(
@@ -721,6 +723,17 @@ def _member_checks(
                 "count(*)",
                 "Members who are not in customer_360.",
                 "The segment was built from other customers than customer_360: run both in one run.",
+            ),
+        ),
+        *_rows_checks(
+            table,
+            f"(select status, severity from ops.dbt_test_results where run_id = {literal(run_id)}"
+            f" and contains(test_name, {literal(f'_seg_{segment}_')})) as verdicts",
+            (
+                "its_dbt_tests_hold",
+                "count(*) filter (where status not in ('pass', 'warn') and severity <> 'warning')",
+                "Data tests of dbt on the segment's own model that did not pass.",
+                "The tests are named in ops.dbt_test_results; mend the segment's model.",
             ),
         ),
         Check(

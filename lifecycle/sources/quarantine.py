@@ -30,6 +30,14 @@ class QuarantineCount:
     first_line_number: int
     rejected_id: str
     """One of the rows, to look at."""
+    is_stopped: bool
+    """Of a batch that the intake gate stopped: none of its rows is loaded, and its file will be read again."""
+
+
+REJECTED = (
+    "(select *, false as is_stopped from quarantine.rejected_rows union all by name"
+    " select *, true as is_stopped from landing.rejected_rows) as rejected"
+)
 
 
 def listing(warehouse: Warehouse) -> list[QuarantineCount]:
@@ -39,7 +47,7 @@ def listing(warehouse: Warehouse) -> list[QuarantineCount]:
         QuarantineCount(*row)
         for row in warehouse.rows(
             "select source_system, table_name, file_name, column_name, reason, count(*), count(requeued_at),"
-            " min(line_number), arg_min(rejected_id, line_number) from quarantine.rejected_rows group by all"
+            f" min(line_number), arg_min(rejected_id, line_number), is_stopped from {REJECTED} group by all"
             " order by source_system, table_name, file_name, count(*) desc, reason, column_name"
         )
     ]
@@ -48,7 +56,7 @@ def listing(warehouse: Warehouse) -> list[QuarantineCount]:
 def show(warehouse: Warehouse, rejected_id: str) -> dict[str, Any]:
     """One quarantined row with its raw text, which may be personal data. Raises LifecycleError when there is none."""
     prepare(warehouse)
-    found = warehouse.dicts("select * from quarantine.rejected_rows where rejected_id = ?", [rejected_id])
+    found = warehouse.dicts(f"select * from {REJECTED} where rejected_id = ?", [rejected_id])
     if not found:
         raise LifecycleError(
             f"no quarantined row has the id '{rejected_id}'",

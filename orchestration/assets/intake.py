@@ -9,6 +9,7 @@ import dagster as dg
 
 from lifecycle import build
 from lifecycle.quality import suites
+from lifecycle.quality.data_docs import write_data_docs
 from lifecycle.sources import intake
 from lifecycle.sources.contract import TABLES
 from lifecycle.timing import progress
@@ -34,9 +35,7 @@ INTAKE_CHECK = dg.AssetCheckSpec(
     pool="warehouse",
     description="New files of every source, read, cast and counted, waiting for the intake gate.",
 )
-def landing(
-    context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]
-) -> Iterator[dg.MaterializeResult]:
+def landing(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> Iterator[dg.MaterializeResult]:
     now = company.now()
     with company.step(context.run.run_id, "intake: landing") as (warehouse, noted):
         build.begin(warehouse, company.settings, context.run.run_id, now)
@@ -53,8 +52,8 @@ def landing(
         verdict = judge_gate(
             warehouse, company, "intake", suites.intake_checks(company.settings, now=naive_utc(now)), context.run.run_id
         )
-        if not verdict.passed:
-            intake.discard(warehouse)
+        # What a stopped run read stays in landing, to be looked at; the next intake begins by emptying it.
+        write_data_docs(warehouse, context.run.run_id, company.settings.state.data_docs)
     counts = {
         name: sum(getattr(batch, f"{name}_count") for batch in batches)
         for name in ("received", "loaded", "duplicate", "superseded", "suppressed", "quarantined")

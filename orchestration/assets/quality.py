@@ -59,7 +59,7 @@ def marts_verdict(context: dg.AssetExecutionContext, company: dg.ResourceParam[C
             company.settings, marts_tests(), run_id=context.run.run_id, as_of_end=own.as_of_end
         )
         verdict = judge_gate(warehouse, company, suites.MARTS, checks, context.run.run_id)
-        write_data_docs(warehouse, context.run.run_id, company.settings.state.root / "data_docs")
+        write_data_docs(warehouse, context.run.run_id, company.settings.state.data_docs)
     return dg.MaterializeResult(check_results=[check_result(MARTS_CHECK, verdict)])
 
 
@@ -72,9 +72,7 @@ def marts_verdict(context: dg.AssetExecutionContext, company: dg.ResourceParam[C
     pool="warehouse",
     description="A verdict per segment on the list that would be sent. One segment's never stops another's.",
 )
-def segment_verdicts(
-    context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]
-) -> dg.MaterializeResult:
+def segment_verdicts(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
     # A past day has its own, smaller segments: it is compared with nothing.
     previous = {} if company.is_past_day else segment_counts(company.settings)
     passed: dict[str, bool] = {}
@@ -90,5 +88,5 @@ def segment_verdicts(
             )
             gate = suites.segment_gate(segment)
             passed[segment] = judge_gate(warehouse, company, gate, checks, context.run.run_id).passed
-        write_data_docs(warehouse, context.run.run_id, company.settings.state.root / "data_docs")
+        write_data_docs(warehouse, context.run.run_id, company.settings.state.data_docs)
     return dg.MaterializeResult(metadata={segment: "passed" if ok else "stopped" for segment, ok in passed.items()})

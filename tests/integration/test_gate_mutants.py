@@ -114,7 +114,8 @@ CLEAN = """
         ('c_1', 'order:shop:o1', '2024-02-01'), ('c_2', 'order:shop:o2', '2024-02-02');
 
     create table intermediate.int_identity_records as
-        select 'shop' as source_system, 'contacts' as record_table, 'k' || n as record_id from range(1, 4) as r(n);
+        select 'shop' as source_system, 'contacts' as record_table, 'k' || n as record_id, 'k' || n as contact_id
+        from range(1, 4) as r(n);
     create table identity.customer_links as
         select source_system, record_table, record_id, 'c_' || right(record_id, 1) as customer_id
         from intermediate.int_identity_records;
@@ -243,7 +244,7 @@ MARTS_MUTANTS = {
     " marts.customer_lifecycle_history where customer_id = 'c_2'",
     ("marts.customer_360", "stage_agrees_with_history"): "update marts.customer_360 set lifecycle_stage = 'retention'"
     " where customer_id = 'c_3'",
-    ("identity.customer_links", "every_record_has_a_customer"): "delete from identity.customer_links"
+    ("identity.customer_links", "every_contact_record_has_a_customer"): "delete from identity.customer_links"
     " where record_id = 'k3'",
     ("identity.customer_links", "no_record_has_two_customers"): "insert into identity.customer_links"
     " values ('shop', 'contacts', 'k1', 'c_2')",
@@ -275,6 +276,9 @@ SEGMENT_MUTANTS = {
     " set entered_at = '2024-03-11' where customer_id = 'c_1'",
     ("segments.seg_lapsed", "members_are_customers"): "insert into segments.segment_members"
     " (segment_name, customer_id, entered_at) values ('lapsed', 'c_9', '2024-03-01')",
+    ("segments.seg_lapsed", "its_dbt_tests_hold"): "insert into ops.dbt_test_results"
+    f" values ('{RUN}', 'test.lifecycle.touching', 'touching_intervals_seg_lapsed_customer_id', 'fail', 2, 'error',"
+    " timestamp '2024-03-10')",
     ("segments.seg_lapsed", "input_is_of_this_run"): "update ops.gate_results set outcome = 'failed'",
     ("segments.seg_lapsed", "kept_its_size"): "delete from segments.segment_members where customer_id <> 'c_1'",
     ("segments.seg_lapsed", f"{SYNC}_has_consent"): "update marts.customer_360 set email_consent = null"

@@ -13,6 +13,7 @@ from lifecycle.identity.links import Resolution, resolve
 from lifecycle.publishing.ledger import open_ledger
 from lifecycle.quality.gate import verdict_of
 from lifecycle.serving.publication import current, past_publication
+from lifecycle.sources import quarantine
 from lifecycle.warehouse import Warehouse, open_duckdb, open_warehouse
 from orchestration.execution import Outcome, execute
 from tests.orchestration.conftest import Shop
@@ -148,6 +149,10 @@ def test_a_batch_that_fails_intake_stops_the_run_and_touches_nothing(shop: Shop)
     assert stopped_by(outcome) == {("landing/batches", "intake_gate")}
     assert "raw.orders" in outcome.stopped[0].description or "orders" in outcome.stopped[0].description
     assert fingerprint(shop) == before
+    with open_warehouse(shop.settings()) as warehouse:
+        assert [(row.reason, row.row_count, row.is_stopped) for row in quarantine.listing(warehouse)] == [
+            ("not a timestamp", 20, True)
+        ]
     with open_warehouse(shop.settings(), read_only=True) as warehouse:
         verdict = verdict_of(warehouse, outcome.run_id, "intake")
         assert verdict is not None and not verdict.passed
@@ -221,6 +226,20 @@ def test_an_emptied_segment_stops_its_own_list_alone(shop: Shop) -> None:
     with open_ledger(shop.settings()) as ledger:
         runs = ledger.rows("select distinct sync_name from runs where run_id = ?", [outcome.run_id])
     assert {name for (name,) in runs} == {"high_value_at_risk_to_drop", "new_customers_to_drop"}
+
+
+def test_orders_of_nobody_known_count_in_revenue_and_make_no_customer(shop: Shop) -> None:
+    header = ["order_id", "contact_id", "ordered_at", "order_status", "total_amount"]
+    path = shop.write("orders_till", header, [["till1", "", "2024-06-29T12:00:00", "paid", "7.77"]])
+    outcome = execute(shop.settings())
+    path.unlink()
+    assert outcome.exit_code == 0, outcome
+    assert published_rows(
+        shop, "select sum(unidentified_order_count), sum(order_count) from marts.revenue_monthly"
+    ) == [(1, order_count(shop) + 1)]
+    assert published_rows(shop, "select count(*), sum(order_count) from marts.customer_360") == [
+        (40, order_count(shop))
+    ]
 
 
 def test_a_missing_column_is_one_message_and_touches_nothing(shop: Shop) -> None:
