@@ -389,7 +389,7 @@ def list_publications(config: ConfigOption = None, debug: DebugOption = False) -
     settings = _settings(config)
     table = Table(box=None, pad_edge=False)
     for column in ("", "run", "as of", "published", "tables"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True, min_width=36 if column == "run" else None)
     for published in publications(settings.state):
         table.add_row(
             "current" if published.is_current else "",

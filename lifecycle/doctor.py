@@ -81,7 +81,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
             yield Finding("error", subject, error.problem, error.remedy)
         else:
             size = sum(file.path.stat().st_size for file in files)
-            yield Finding("ok", subject, f"{len(files)} files, {size / 1e6:,.1f} MB")
+            yield Finding("ok", subject, f"{len(files)} {'file' if len(files) == 1 else 'files'}, {size / 1e6:,.1f} MB")
 
 
 def _disk(settings: Settings) -> Finding:

@@ -572,6 +572,6 @@ def render(attempts: Sequence[PlanAttempt | Plan], console: Console | None = Non
             table.add_row(operation, reason, f"{count:,}")
         table.add_row("on the list afterwards", f"now {plan.delivered_count:,}", f"{plan.desired_count:,}")
         console.print(table)
-        console.print(f"plan {plan.plan_id}, run {plan.run_id}", markup=False, highlight=False)
+        console.print(f"plan {plan.plan_id}, run {plan.run_id}", markup=False, highlight=False, soft_wrap=True)
         for refusal in plan.refusals:
             console.print(("approved: " if plan.is_approved else "stopped: ") + refusal, markup=False, highlight=False)

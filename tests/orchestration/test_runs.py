@@ -269,3 +269,22 @@ def test_a_selection_builds_only_what_it_names(shop: Shop) -> None:
     assert outcome.exit_code == 0, outcome
     assert fingerprint(shop) == before
     assert outcome.deliveries == ()
+
+
+def test_a_list_that_a_guard_refuses_stays_and_the_run_says_so(shop: Shop) -> None:
+    before = (shop.folder / "out" / "new_customers_to_drop" / "members.csv").read_bytes()
+    header = ["order_id", "contact_id", "ordered_at", "order_status", "total_amount"]
+    rows = [[f"new{number}", f"n{number:02}", "2024-06-25T12:00:00", "paid", "5.00"] for number in range(30)]
+    path = shop.write("orders_new", header, rows)
+    outcome = execute(shop.settings())
+    path.unlink()
+    assert outcome.exit_code == 3, outcome
+    assert stopped_by(outcome) == {("publish/new_customers_to_drop_plan", "guards")}
+    assert "max_add" in outcome.stopped[0].description or "adds" in outcome.stopped[0].description
+    assert outcome.errors == ()
+    published = current(shop.settings().state)
+    assert published is not None and published.run_id == outcome.run_id
+    assert (shop.folder / "out" / "new_customers_to_drop" / "members.csv").read_bytes() == before
+    assert published_rows(shop, f"select outcome from ops.run_log where run_id = '{outcome.run_id}'") == [
+        ("published",)
+    ]

@@ -135,7 +135,7 @@ def test_the_doctor_finds_nothing_wrong_with_a_fresh_company(
 ) -> None:
     assert run(monkeypatch, "doctor", "--config", str(company)) == 0
     said = capsys.readouterr().out
-    assert "source shop, table orders: 1 files" in said and "bad" not in said
+    assert "source shop, table orders: 1 file" in said and "bad" not in said
 
 
 def test_the_doctor_names_a_source_without_files(

@@ -116,7 +116,7 @@ def test_dagster_keeps_everything_in_the_folder_it_is_given_and_reports_nothing(
         "root": str(tmp_path / "dagster"),
         "logs": str(tmp_path / "dagster"),
     }
-    assert (tmp_path / "dagster" / "history").is_dir()
+    assert {"index.db", "runs.db"} <= {file.name for file in (tmp_path / "dagster").iterdir()}
     assert set(PROJECT_DIR.iterdir()) == before
 
 
