@@ -58,6 +58,8 @@ $(READY): $(UV_READY) requirements.lock pyproject.toml
 	@echo "Installing the locked packages into .venv/ ..."
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	# The first run would do it: read the dbt project once, so that runs find it parsed.
+	$(BIN)/python -c 'from orchestration.dbt import manifest; manifest()'
 	touch $@
 
 setup: $(READY) ## Make .venv/ from requirements.lock
