@@ -29,6 +29,7 @@ from lifecycle.settings import PROJECT_DIR, Settings
 from lifecycle.timing import Stage, note, progress, stage
 from lifecycle.warehouse import Warehouse
 from orchestration.resources import Company
+from orchestration.warming import wait_until_warm
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -300,6 +301,7 @@ class Event:
 
 def _invoke(arguments: list[str], environment: Mapping[str, str], target: Path) -> tuple[list[Event], str]:
     """Run dbt here. Returns what it said about each finished node, and what went wrong, or nothing."""
+    wait_until_warm()
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
     from google.protobuf.json_format import MessageToDict

@@ -77,7 +77,7 @@ def execute(
     run_id = str(uuid.uuid4())
     if as_of is not None and past.is_past(settings, as_of, now):
         scratch = past.scratch_settings(settings, as_of)
-        company = Company(scratch, published_state=settings.state, full_refresh=full_refresh)
+        company = Company(scratch, published_state=settings.state, full_refresh=full_refresh, is_one_process=True)
         progress.info("past day %s: copying what is loaded", as_of)
         past.copy_loaded(settings, scratch)
         # Dagster's history is that of the real flow; a past day would stand in it as the latest state of every asset.
@@ -89,7 +89,9 @@ def execute(
     if as_of is not None:
         settings = settings.model_copy(update={"as_of": as_of.isoformat()})
     with open_instance(settings) as instance:
-        return _execute(Company(settings, full_refresh=full_refresh), instance, run_id, select, debug)
+        return _execute(
+            Company(settings, full_refresh=full_refresh, is_one_process=True), instance, run_id, select, debug
+        )
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:

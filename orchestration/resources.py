@@ -33,6 +33,8 @@ class Company:
     published_state: State | None = None
     """For a past day, which is built in a scratch state: where it is published beside the current publication."""
     full_refresh: bool = False
+    is_one_process: bool = False
+    """All steps run in this process, so that what an early one loads serves the later ones."""
 
     @property
     def is_past_day(self) -> bool:

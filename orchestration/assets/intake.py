@@ -16,6 +16,7 @@ from lifecycle.timing import progress
 from orchestration.checks import check_result, judge_gate
 from orchestration.dbt import OWNER, THRESHOLDS
 from orchestration.resources import Company, naive_utc
+from orchestration.warming import warm_up
 
 LANDING = dg.AssetKey(["landing", "batches"])
 INTAKE_CHECK = dg.AssetCheckSpec(
@@ -37,6 +38,8 @@ INTAKE_CHECK = dg.AssetCheckSpec(
 )
 def landing(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> Iterator[dg.MaterializeResult]:
     now = company.now()
+    if company.is_one_process:
+        warm_up()
     with company.step(context.run.run_id, "intake: landing") as (warehouse, noted):
         build.begin(warehouse, company.settings, context.run.run_id, now)
         intake.prepare(warehouse)
