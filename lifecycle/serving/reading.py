@@ -1,6 +1,6 @@
 """Reading what is published, as the project itself does.
 
-Belongs here: opening a publication, and figures that gates and summaries ask of it.
+Belongs here: figures that gates ask of the current publication.
 Does not belong here: writing one (``publication.py``).
 """
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 import pytest
 
 import orchestration.assets.identity as identity_asset
+import orchestration.assets.quality as quality_assets
 import orchestration.dbt as orchestrated_dbt
 from lifecycle.identity.links import Resolution, resolve
 from lifecycle.publishing.ledger import open_ledger
-from lifecycle.quality.gate import verdict_of
+from lifecycle.quality.gate import Check, Verdict, verdict_of
 from lifecycle.serving.publication import current, past_publication
 from lifecycle.sources import quarantine
 from lifecycle.warehouse import Warehouse, open_duckdb, open_warehouse
 from orchestration.execution import Outcome, execute
+from orchestration.resources import Company
 from tests.orchestration.conftest import Shop
 
 
@@ -147,7 +150,7 @@ def test_a_batch_that_fails_intake_stops_the_run_and_touches_nothing(shop: Shop)
     path.unlink()
     assert outcome.exit_code == 3
     assert stopped_by(outcome) == {("landing/batches", "intake_gate")}
-    assert "raw.orders" in outcome.stopped[0].description or "orders" in outcome.stopped[0].description
+    assert "raw.orders: quarantined_share failed, observed 1" in outcome.stopped[0].description
     assert fingerprint(shop) == before
     with open_warehouse(shop.settings()) as warehouse:
         assert [(row.reason, row.row_count, row.is_stopped) for row in quarantine.listing(warehouse)] == [
@@ -160,7 +163,7 @@ def test_a_batch_that_fails_intake_stops_the_run_and_touches_nothing(shop: Shop)
         assert warehouse.scalar("select outcome from ops.run_log where run_id = ?", [outcome.run_id]) == "stopped"
 
 
-def test_a_broken_balance_in_the_marts_stops_the_publication(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_in_two_customers_stops_the_publication(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint(shop)
 
     def resolve_wrongly(warehouse: Warehouse, *, max_contacts_per_identifier: int) -> Resolution:
@@ -180,9 +183,29 @@ def test_a_broken_balance_in_the_marts_stops_the_publication(shop: Shop, monkeyp
     with open_warehouse(shop.settings(), read_only=True) as warehouse:
         verdict = verdict_of(warehouse, outcome.run_id, "marts")
     assert verdict is not None
-    assert {"orders_in_equal_orders_out", "net_revenue_in_equals_out"} & {
-        result.name for result in verdict.stopping
-    } or (len(verdict.stopping) > 1)
+    stopping = {result.name for result in verdict.stopping}
+    assert {"orders_are_counted_once", "no_record_has_two_customers", "dbt_tests_hold"} <= stopping, stopping
+
+
+def test_a_mart_that_is_a_cent_off_stops_the_publication(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(shop)
+    judge_gate = quality_assets.judge_gate
+
+    def judge_altered(
+        warehouse: Warehouse, company: Company, gate: str, checks: Sequence[Check], run_id: str
+    ) -> Verdict:
+        warehouse.run(
+            "update marts.revenue_monthly set net_revenue_amount = net_revenue_amount + 0.01"
+            " where revenue_month = (select max(revenue_month) from marts.revenue_monthly)"
+        )
+        return judge_gate(warehouse, company, gate, checks, run_id)
+
+    monkeypatch.setattr(quality_assets, "judge_gate", judge_altered)
+    outcome = execute(shop.settings())
+    assert outcome.exit_code == 3, outcome
+    assert stopped_by(outcome) == {("quality/marts", "marts_gate")}
+    assert "monthly_net_revenue_amount_balances failed" in outcome.stopped[0].description
+    assert fingerprint(shop) == before
 
 
 def test_a_data_test_without_a_verdict_stops_the_publication(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +235,7 @@ def test_an_emptied_segment_stops_its_own_list_alone(shop: Shop) -> None:
         shop.content["lifecycle"]["high_value_amount"] = 500  # type: ignore[index]
     assert outcome.exit_code == 3, outcome
     assert stopped_by(outcome) == {("publish/lapsed_to_drop_plan", "segment_gate")}
-    assert "0" in outcome.stopped[0].description
+    assert "enough_members failed, observed 0, allowed at least 1" in outcome.stopped[0].description
     published = current(shop.settings().state)
     assert published is not None and published.run_id == outcome.run_id
     assert published_rows(
