@@ -73,7 +73,7 @@ def _packages() -> Iterator[Finding]:
 def _files(settings: Settings) -> Iterator[Finding]:
     from lifecycle.sources.files import find_files
 
-    for source in settings.sources:
+    for source in settings.inputs:
         subject = f"source {source.name}, table {source.table}"
         try:
             files = find_files(source, settings.folder)

@@ -71,6 +71,14 @@ class Warehouse:
         finally:
             self.connection.unregister("incoming_arrow")
 
+    def append(self, table: str, data: pa.Table) -> None:
+        """Add the rows of an Arrow table, its columns by name."""
+        self.connection.register("incoming_arrow", data)
+        try:
+            self.run(f"insert into {table} by name select * from incoming_arrow")
+        finally:
+            self.connection.unregister("incoming_arrow")
+
     def create_as(self, table: str, sql: str) -> None:
         """Replace ``schema.table`` by the result of a query."""
         self.run(f"create schema if not exists {quoted(table.split('.', maxsplit=1)[0])}")

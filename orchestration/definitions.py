@@ -9,7 +9,7 @@ from __future__ import annotations
 import dagster as dg
 
 from lifecycle.settings import Settings, load_settings
-from orchestration.assets.identity import record_links
+from orchestration.assets.identity import identity
 from orchestration.assets.intake import landing, raw
 from orchestration.assets.publishing import build_sync_assets
 from orchestration.assets.quality import marts_verdict, segment_verdicts
@@ -27,7 +27,7 @@ def build_definitions(settings: Settings, company: Company | None = None) -> dg.
     company = company or Company(settings)
     syncs = [] if company.is_past_day else build_sync_assets(settings)
     return dg.Definitions(
-        assets=[landing, raw, build_dbt_assets(), record_links, marts_verdict, segment_verdicts, publication, *syncs],
+        assets=[landing, raw, build_dbt_assets(), identity, marts_verdict, segment_verdicts, publication, *syncs],
         jobs=build_jobs(settings, syncs=bool(syncs)),
         schedules=[build_schedule(settings)],
         sensors=[build_new_file_sensor(settings)],

@@ -92,7 +92,7 @@ def fingerprint(settings: Settings) -> str:
     """Changes when a source gets a file, or one changes its size or time; empty while there is none."""
     digest = hashlib.sha256()
     found = False
-    for source in settings.sources:
+    for source in settings.inputs:
         for path in sorted(settings.folder.glob(source.path)):
             status = path.stat()
             digest.update(f"{source.name}|{source.table}|{path}|{status.st_size}|{status.st_mtime_ns}\n".encode())

@@ -1,109 +1,192 @@
-"""Certain links: records that share a strong identifier are one person, unless too many share it.
+"""Certain links: records that carry the same strong identifier are one person, unless something speaks against it.
 
-Belongs here: which identifiers link, their order of strength, the guard, the customer ids and what is written to
-``identity.record_links``.
-Does not belong here: the clustering (``clusters.py``) and the cleaning of the identifiers (staging models).
+Belongs here: which identifiers link, how strong each is, and the guards that keep one from linking.
+Does not belong here: the cleaning of values (``normalize.py``), likeness of names (``scoring.py``), the order of the
+whole (``resolution.py``).
+
+Everything is a temporary table: ``numbered_records``, ``identity_work`` (their comparable identifiers), ``identity_nodes`` (one per
+identifier that may link), ``record_nodes`` (which identifiers a record carries), ``certain_edges``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lifecycle.identity.clusters import connect
+from lifecycle.identity import normalize
 from lifecycle.warehouse import Warehouse
 
-RULES = {"contact_id": "contact_key", "user_id": "user_key", "email": "email", "anonymous_id": "anonymous_key"}
-"""Link rule → column of int_identity_records, strongest first. A phone is shared in a household and links nobody."""
-
 RECORDS = "intermediate.int_identity_records"
-LINKS = "identity.record_links"
+PROFILES = "intermediate.int_identity_profiles"
+JUNK = "seeds.junk_identifiers"
+BLOCKED = "identity.identifier_blocks"
+SHARED = "shared too widely"
+"""Why a shop's own address or a test address links nobody."""
 
 
 @dataclass(frozen=True)
-class Resolution:
-    """What an identity run did: records linked, customers made, identifiers that were shared too widely to link."""
+class Identifier:
+    """A kind of identifier that links records by being equal.
 
-    record_count: int
-    customer_count: int
-    blocked_identifier_count: int
+    ``column`` holds it in ``identity_work``. An identifier is shared too widely when it is seen with more different
+    values of one of the ``sharers`` than the settings allow.
+    """
+
+    kind: str
+    column: str
+    sharers: tuple[str, ...]
+
+
+STRONG = (
+    Identifier("contact_id", "contact_key", ("email",)),
+    Identifier("user_id", "user_key", ("contact_key", "email")),
+    Identifier("email", "email", ("contact_key", "user_key", "phone")),
+    # A phone is shared in a household: it links contacts only together with an equal name.
+    Identifier("phone_and_name", "phone_name", ("contact_key",)),
+)
+"""Strongest first. A record is known by the strongest one it carries."""
+
+HUBS = ("contact_node", "user_node", "email_node", "loner_node")
+"""Columns of ``record_nodes``: the first that is filled is what the record is known by."""
+
+WEAK = (
+    Identifier("phone", "phone", ("contact_key", "email")),
+    Identifier("anonymous_id", "anonymous_key", ()),
+)
+"""Identifiers that bring a record without a strong one to the person who is known to use them."""
 
 
 def create_tables(warehouse: Warehouse) -> None:
-    """The table that the models read, empty before the first run."""
     warehouse.run("create schema if not exists identity")
     warehouse.run(
-        f"create table if not exists {LINKS} (record_key varchar, source_system varchar, record_table varchar,"
-        " record_id varchar, customer_id varchar, link_rule varchar, confidence double, linked_at timestamp)"
+        f"create table if not exists {BLOCKED} (identifier_kind varchar, identifier_value varchar, reason varchar,"
+        " record_count bigint, sharer_count bigint)"
     )
 
 
-def resolve(warehouse: Warehouse, *, max_contacts_per_identifier: int) -> Resolution:
-    """Join the records of ``intermediate.int_identity_records`` to customers and replace ``identity.record_links``.
+def prepare_records(warehouse: Warehouse, default_country: str | None) -> None:
+    """Write ``numbered_records`` and ``identity_work``: every record with its identifiers in comparable form.
 
-    A customer's id is ``c_`` and a hash of their earliest record by (event time, source, table, record id); a record
-    without a date has always been there and comes first. So the id depends on no load time and no row order, and a
-    run for an earlier day gives the same one. An identifier that more contact records than
-    ``max_contacts_per_identifier`` share links nobody; a cookie that two signed-in people used links neither.
+    Records are numbered in the order in which they speak of people: by event time, then source, table and record id;
+    one without a date has always been there. An identifier that cannot be compared is null in ``identity_work``; what
+    it was, and why, goes to ``identity.identifier_blocks``.
     """
-    exploded = " union all ".join(
-        f"select record_key, contact_key, '{rule}' as link_rule, {rank} as rule_rank, {column} as identifier_value"
-        f" from {RECORDS} where {column} is not null"
-        for rank, (rule, column) in enumerate(RULES.items())
-    )
     run = warehouse.run
-    run(f"create or replace temp table identifiers as {exploded}")
     run(
-        "create or replace temp table blocked_identifiers as select link_rule, identifier_value from identifiers"
-        " where link_rule <> 'contact_id' group by link_rule, identifier_value having count(distinct contact_key) >"
-        " case when link_rule = 'anonymous_id' then 1 else cast(? as bigint) end",
-        [max_contacts_per_identifier],
+        "create or replace temp table numbered_records as select cast(row_number() over (order by occurred_at nulls"
+        " first, source_system, record_table, record_id) as bigint) as number, * replace (lower(trim(email)) as email,"
+        f" trim(phone) as phone, coalesce(country, '') as country) from {RECORDS}"
+    )
+    normalize.normalize_emails(warehouse, "select email from numbered_records")
+    normalize.normalize_phones(warehouse, "select phone, country from numbered_records", default_country)
+    run(
+        "create or replace temp table given_emails as select email, case when is_junk then null else email_key end as"
+        " email_key, case when is_junk then 'junk' else problem end as problem from (select emails.email,"
+        f" case when {normalize.is_ordinary('emails.email')} then {normalize.comparable('emails.email')}"
+        " else unusual.email_key end as email_key, unusual.problem,"
+        " whole.identifier_value is not null or names.identifier_value is not null as is_junk"
+        " from (select distinct email from numbered_records where email is not null) as emails"
+        f" left join {normalize.EMAIL_ADDRESSES} as unusual on emails.email = unusual.email"
+        f" left join {JUNK} as whole on whole.identifier_kind = 'email' and whole.match = 'whole'"
+        " and whole.identifier_value = emails.email"
+        f" left join {JUNK} as names on names.identifier_kind = 'email' and names.match = 'local_part'"
+        " and names.identifier_value = split_part(emails.email, '@', 1)) as judged"
     )
     run(
-        "create or replace temp table identifier_nodes as select link_rule, identifier_value, row_number() over"
-        " (order by link_rule, identifier_value) as node from (select distinct link_rule, identifier_value"
-        " from identifiers anti join blocked_identifiers using (link_rule, identifier_value)) as allowed"
-    )
-    # A record's strongest identifier is the hub of a star over its others.
-    run(
-        "create or replace temp table record_nodes as select identifiers.record_key, identifiers.link_rule,"
-        " identifiers.rule_rank, identifier_nodes.node from identifiers inner join identifier_nodes"
-        " using (link_rule, identifier_value)"
-    )
-    run(
-        "create or replace temp table record_hubs as select record_key, min_by(node, rule_rank) as hub_node,"
-        " min_by(link_rule, rule_rank) as link_rule from record_nodes group by record_key"
-    )
-    connect(
-        warehouse,
-        edges="select distinct record_hubs.hub_node as left_node, record_nodes.node as right_node"
-        " from record_nodes inner join record_hubs using (record_key) where record_nodes.node <> record_hubs.hub_node",
-        result="components",
-    )
-    run(
-        "create or replace temp table clustered as select records.record_key, records.source_system,"
-        " records.record_table, records.record_id, records.occurred_at, record_hubs.link_rule,"
-        " coalesce(components.root, record_hubs.hub_node) as cluster from record_hubs"
-        f" inner join {RECORDS} as records using (record_key)"
-        " left join components on record_hubs.hub_node = components.node"
+        "create or replace temp table identity_work as select numbered_records.number, contact_key, user_key,"
+        " given_emails.email_key as email, phones.e164 as phone, anonymous_key,"
+        " case when profiles.first_name is not null and profiles.last_name is not null then phones.e164 || '/' ||"
+        f" {normalize.folded_name('profiles.first_name')} || '/' || {normalize.folded_name('profiles.last_name')} end"
+        " as phone_name from numbered_records left join given_emails on numbered_records.email = given_emails.email"
+        f" left join {normalize.PHONE_NUMBERS} as phones on numbered_records.phone = phones.phone"
+        " and numbered_records.country = phones.country"
+        f" left join (select record_key, first_name, last_name from {PROFILES}) as profiles"
+        " on numbered_records.record_key = profiles.record_key"
     )
     warehouse.create_as(
-        LINKS,
-        "with earliest as (select cluster, min(record_key_ordered) as first_record from (select cluster,"
-        " struct_pack(undated := occurred_at is not null, occurred_at := coalesce(occurred_at, timestamp '0001-01-01'),"
-        " source_system := source_system, record_table := record_table, record_id := record_id) as record_key_ordered"
-        " from clustered) as ordered group by cluster)"
-        " select record_key, clustered.source_system, clustered.record_table, clustered.record_id,"
-        " 'c_' || substr(md5(concat_ws('|', first_record.source_system, first_record.record_table,"
-        " first_record.record_id)), 1, 20) as customer_id, link_rule, cast(1 as double) as confidence,"
-        " occurred_at as linked_at from clustered inner join earliest using (cluster)",
+        BLOCKED,
+        "select 'email' as identifier_kind, email as identifier_value, given_emails.problem as reason,"
+        " count(*) as record_count, cast(null as bigint) as sharer_count from numbered_records inner join given_emails"
+        " using (email) where given_emails.problem is not null group by email, given_emails.problem"
+        " union all select 'phone', phones.phone, phones.problem, count(*), null from numbered_records"
+        f" inner join {normalize.PHONE_NUMBERS} as phones on numbered_records.phone = phones.phone"
+        " and numbered_records.country = phones.country where phones.problem is not null"
+        " group by phones.phone, phones.problem",
     )
-    resolution = Resolution(
-        record_count=int(warehouse.scalar(f"select count(*) from {LINKS}")),
-        customer_count=int(warehouse.scalar(f"select count(distinct customer_id) from {LINKS}")),
-        blocked_identifier_count=int(warehouse.scalar("select count(*) from blocked_identifiers")),
+    run("drop table given_emails")
+
+
+def block_shared(warehouse: Warehouse, limit: int) -> None:
+    """Note in ``identity.identifier_blocks`` every identifier that more than ``limit`` people seem to share."""
+    for identifier in (*STRONG, *WEAK):
+        column = identifier.column
+        if not identifier.sharers:
+            continue
+        sharers = ", ".join(f"count(distinct {sharer})" for sharer in identifier.sharers)
+        sharers = f"greatest({sharers})" if len(identifier.sharers) > 1 else sharers
+        warehouse.run(
+            f"insert into {BLOCKED} select '{identifier.kind}', {column}, '{SHARED}', count(*), {sharers}"
+            f" from identity_work semi join (select {column} from identity_work where {column} is not null"
+            f" group by {column} having count(*) > ?) as frequent using ({column})"
+            f" group by {column} having {sharers} > ?",
+            [limit, limit],
+        )
+
+
+def build_nodes(warehouse: Warehouse) -> None:
+    """Write ``identity_nodes`` and ``record_nodes``: which record carries which linking identifier.
+
+    A contact id that is shared too widely (the '0' of guest orders) keeps its node, so that a record with nothing else
+    has somebody to belong to; but it links no other identifier (``is_loner``) and the others come first.
+    """
+    run = warehouse.run
+    values = " union all ".join(
+        f"select {rank} as rank, '{identifier.kind}' as kind, {identifier.column} as identifier_value from"
+        f" (select distinct {identifier.column} from identity_work where {identifier.column} is not null) as given"
+        for rank, identifier in enumerate(STRONG)
     )
-    for table in ("identifiers", "blocked_identifiers", "identifier_nodes", "record_nodes", "record_hubs"):
-        run(f"drop table if exists {table}")
-    for table in ("components", "clustered"):
-        run(f"drop table if exists {table}")
-    return resolution
+    run(
+        "create or replace temp table identity_nodes as select cast(row_number() over"
+        " (order by rank, identifier_value) as bigint) as node, rank, kind, identifier_value,"
+        " kind = 'contact_id' and is_shared as is_loner from (select given.*, blocked.identifier_value is not null as"
+        f" is_shared from ({values}) as given left join {BLOCKED} as blocked on given.kind = blocked.identifier_kind"
+        " and given.identifier_value = blocked.identifier_value and blocked.reason = '{SHARED}') as judged"
+        " where kind = 'contact_id' or not is_shared"
+    )
+    joins = " ".join(
+        f"left join (select identifier_value as {identifier.column}, node as {identifier.kind}_node,"
+        f" is_loner as {identifier.kind}_is_loner from identity_nodes where kind = '{identifier.kind}')"
+        f" as of_{identifier.kind} using ({identifier.column})"
+        for identifier in STRONG
+    )
+    run(
+        "create or replace temp table record_nodes as select number, phone, anonymous_key,"
+        " case when contact_id_is_loner then null else contact_id_node end as contact_node,"
+        " user_id_node as user_node, email_node, phone_and_name_node as phone_name_node,"
+        " case when contact_id_is_loner then contact_id_node end as loner_node"
+        f" from identity_work {joins}"
+    )
+
+
+def build_edges(warehouse: Warehouse) -> None:
+    """Write ``certain_edges``: a record's strongest identifier is the centre of a star over its others.
+
+    Columns: left_node, right_node, kind (of the identifier on the right), first_number (of the earliest record that
+    carries both), record_count.
+    """
+    pairs = (
+        ("contact_node", "user_node", "user_id"),
+        ("contact_node", "email_node", "email"),
+        ("contact_node", "phone_name_node", "phone_and_name"),
+        ("user_node", "email_node", "email"),
+    )
+    parts = " union all ".join(
+        f"select {left} as left_node, {right} as right_node, '{kind}' as kind, number from record_nodes"
+        f" where {left} is not null and {right} is not null"
+        + (" and contact_node is null" if left == "user_node" else "")
+        for left, right, kind in pairs
+    )
+    warehouse.run(
+        "create or replace temp table certain_edges as select left_node, right_node, kind, count(*) as record_count,"
+        " min(number) as first_number"
+        f" from ({parts}) as parts group by left_node, right_node, kind"
+    )

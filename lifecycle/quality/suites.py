@@ -58,10 +58,10 @@ def intake_checks(settings: Settings, *, now: datetime) -> list[Check]:
     The list depends on the settings alone, so that the checks of a table are known before anything has landed.
     """
     checks: list[Check] = []
-    for name in sorted({source.table for source in settings.sources}):
+    for name in sorted({source.table for source in settings.inputs}):
         checks += _batch_checks(settings, TABLES[name])
     oldest: dict[tuple[str, str], float] = {}
-    for source in settings.sources:
+    for source in settings.inputs:
         if source.max_age_days is not None:
             key = (source.table, source.name)
             oldest[key] = min(source.max_age_days, oldest.get(key, source.max_age_days))

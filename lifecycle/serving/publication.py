@@ -16,9 +16,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,13 +42,13 @@ KEPT = 3
 class PublishedTable:
     """A table that may be published. ``keys`` order its rows, so that equal content is written equally.
 
-    ``hashed`` is a column whose values are replaced by keyed hashes. ``ledger`` is the query of a table that comes from
+    ``hashed`` are columns whose values are replaced by keyed hashes, each with the text that is hashed. ``ledger`` is the query of a table that comes from
     the ledger, not from the build.
     """
 
     name: str
     keys: str
-    hashed: str | None = None
+    hashed: Mapping[str, str] = field(default_factory=dict)
     ledger: str | None = None
 
     @property
@@ -61,6 +61,9 @@ class PublishedTable:
         return self.schema != "ops"
 
 
+RECORD = "concat_ws(chr(31), record_table, source_system, record_id)"
+"""What is hashed of a record: wherever the same record is named, the hash is the same."""
+
 PUBLIC = (
     PublishedTable("marts.customer_360", "customer_id"),
     PublishedTable("marts.customer_timeline", "customer_id, occurred_at, event_id"),
@@ -68,7 +71,31 @@ PUBLIC = (
     PublishedTable("marts.lifecycle_transitions", "customer_id, moved_at, to_stage"),
     PublishedTable("marts.revenue_monthly", "revenue_month"),
     PublishedTable("marts.retention_cohorts_monthly", "cohort_month, month_number"),
-    PublishedTable("identity.customer_links", "source_system, record_table, record_id", hashed="record_id"),
+    PublishedTable(
+        "identity.customer_links",
+        "source_system, record_table, record_id",
+        hashed={
+            "record_id": RECORD,
+            "matched_record_id": "concat_ws(chr(31), 'contacts', matched_source_system, matched_record_id)",
+        },
+    ),
+    PublishedTable("identity.customer_merges", "previous_customer_id, customer_id, changed_as_of, change_kind"),
+    PublishedTable(
+        "identity.scored_pairs",
+        "left_source_system, left_record_id, right_source_system, right_record_id",
+        hashed={
+            f"{side}_record_id": f"concat_ws(chr(31), 'contacts', {side}_source_system, {side}_record_id)"
+            for side in ("left", "right")
+        },
+    ),
+    PublishedTable(
+        "identity.blocked_identifiers",
+        "identifier_kind, identifier_value, reason",
+        hashed={"identifier_value": "concat_ws(chr(31), identifier_kind, identifier_value)"},
+    ),
+    PublishedTable("identity.decision_outcomes", "source_system, decision_id"),
+    PublishedTable("identity.link_rules", "link_rule, source_system, record_table"),
+    PublishedTable("identity.cluster_sizes", "contact_record_count"),
     PublishedTable("segments.segment_members", "segment_name, customer_id"),
     PublishedTable("segments.segment_history", "segment_name, customer_id, valid_from_at"),
     PublishedTable("ops.run_log", "all"),
@@ -82,6 +109,9 @@ PUBLIC = (
 PII = (
     PublishedTable("marts.customer_contacts", "customer_id, identifier_kind, identifier_value, source_system"),
     PublishedTable("identity.customer_links", "source_system, record_table, record_id"),
+    PublishedTable("identity.customer_merges", "previous_customer_id, customer_id, changed_as_of, change_kind"),
+    PublishedTable("identity.scored_pairs", "left_source_system, left_record_id, right_source_system, right_record_id"),
+    PublishedTable("identity.blocked_identifiers", "identifier_kind, identifier_value, reason"),
 )
 """Everything in ``lifecycle_pii.duckdb``."""
 
@@ -313,13 +343,16 @@ def _copy_table(warehouse: Warehouse, settings: Settings, catalog: str, table: P
     parameters: list[Any] = []
     if table.ledger is not None:
         source = f"({table.ledger.format(ledger=ledger)})"
-    elif table.hashed is not None:
+    elif table.hashed:
         from lifecycle.settings import Environment
 
         key = settings.state.hash_key(Environment().hash_key)
-        hashed = keyed_hash("concat_ws(chr(31), record_table, source_system, record_id)")
-        source = f"(select * replace ({hashed} as {quoted(table.hashed)}) from {table.name})"
-        parameters = keyed_hash_parameters(key, "identity.customer_links")
+        replaced = ", ".join(
+            f"case when {quoted(column)} is not null then {keyed_hash(text)} end as {quoted(column)}"
+            for column, text in table.hashed.items()
+        )
+        source = f"(select * replace ({replaced}) from {table.name})"
+        parameters = keyed_hash_parameters(key, "identity.customer_links") * len(table.hashed)
     else:
         source = table.name
     _create(warehouse, target, f"select * from {source} order by {table.keys}", parameters)

@@ -307,13 +307,13 @@ def _find_new(landing: _Landing, problems_: list[LifecycleError]) -> list[_Pendi
     }
     used = {batch_id for *_, batch_id, _ in known}
     prints: dict[tuple[str, str], set[str]] = {}
-    for source in settings.sources:
+    for source in settings.inputs:
         prints.setdefault((source.name, source.table), set()).add(mapping_fingerprint(source))
     next_number = 1 + (warehouse.scalar("select max(load_number) from ops.batches") or 0)
     pending: list[_Pending] = []
     seen: set[tuple[str, str, str, str]] = set()
     retired: set[str] = set()
-    for source in settings.sources:
+    for source in settings.inputs:
         try:
             found = files.find_files(source, settings.folder)
         except IntakeError as error:
@@ -583,7 +583,7 @@ def _rejected_rows(warehouse: Warehouse, origin: str) -> Iterator[tuple[int, str
 
 def _source_of(settings: Settings, system: str, table_name: str, file_name: str) -> Source | None:
     """The source that a file came from: of several entries for a table, the one whose path matches it."""
-    entries = [source for source in settings.sources if (source.name, source.table) == (system, table_name)]
+    entries = [source for source in settings.inputs if (source.name, source.table) == (system, table_name)]
     for source in entries:
         try:
             found = files.find_files(source, settings.folder)

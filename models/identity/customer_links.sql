@@ -14,6 +14,9 @@ published as (
         -- facts
         link_rule,
         confidence,
+        score_bits,
+        matched_source_system,
+        matched_record_id,
         -- times
         linked_at
     from links

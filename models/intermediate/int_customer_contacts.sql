@@ -1,4 +1,4 @@
--- Grain: one row per customer, kind of identifier, source and value.
+-- Grain: one row per customer, kind of identifier, source and value. What cannot be written to is left out.
 
 with
 
@@ -6,20 +6,33 @@ records as (select * from {{ ref('int_identity_records') }}),
 
 links as (select * from {{ source('identity', 'record_links') }}),
 
+phone_numbers as (
+    select * from {{ source('identity', 'phone_numbers') }} where e164 is not null
+),
+
+unusable_emails as (
+    select identifier_value
+    from {{ source('identity', 'identifier_blocks') }}
+    where identifier_kind = 'email' and sharer_count is null
+),
+
 identifiers_unioned as (
     select
-        record_key,
+        records.record_key,
         'email' as identifier_kind,
-        email as identifier_value
+        lower(trim(records.email)) as identifier_value
     from records
-    where email is not null
+    left join unusable_emails on lower(trim(records.email)) = unusable_emails.identifier_value
+    where records.email is not null and unusable_emails.identifier_value is null
     union all
     select
-        record_key,
+        records.record_key,
         'phone' as identifier_kind,
-        phone as identifier_value
+        phone_numbers.e164 as identifier_value
     from records
-    where phone is not null
+    inner join phone_numbers
+        on trim(records.phone) = phone_numbers.phone
+        and coalesce(records.country, '') = phone_numbers.country
     union all
     select
         record_key,

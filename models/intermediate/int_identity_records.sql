@@ -31,6 +31,7 @@ records_unioned as (
         cast(null as string) as anonymous_id,
         email,
         phone,
+        country,
         created_at as occurred_at
     from contacts
     union all
@@ -44,6 +45,7 @@ records_unioned as (
         anonymous_id,
         email,
         phone,
+        cast(null as string) as country,
         occurred_at
     from touchpoints
     union all
@@ -57,6 +59,7 @@ records_unioned as (
         cast(null as string) as anonymous_id,
         email,
         phone,
+        cast(null as string) as country,
         ordered_at as occurred_at
     from orders
     union all
@@ -70,6 +73,7 @@ records_unioned as (
         cast(null as string) as anonymous_id,
         email,
         cast(null as string) as phone,
+        cast(null as string) as country,
         cast(null as timestamp) as occurred_at
     from subscriptions
     union all
@@ -83,6 +87,7 @@ records_unioned as (
         cast(null as string) as anonymous_id,
         email,
         phone,
+        cast(null as string) as country,
         opened_at as occurred_at
     from tickets
     union all
@@ -96,6 +101,7 @@ records_unioned as (
         cast(null as string) as anonymous_id,
         email,
         cast(null as string) as phone,
+        cast(null as string) as country,
         responded_at as occurred_at
     from survey_responses
     union all
@@ -109,6 +115,7 @@ records_unioned as (
         cast(null as string) as anonymous_id,
         email,
         cast(null as string) as phone,
+        cast(null as string) as country,
         reviewed_at as occurred_at
     from reviews
     union all
@@ -122,6 +129,7 @@ records_unioned as (
         cast(null as string) as anonymous_id,
         email,
         phone,
+        cast(null as string) as country,
         changed_at as occurred_at
     from consents
     union all
@@ -135,6 +143,7 @@ records_unioned as (
         cast(null as string) as anonymous_id,
         email,
         phone,
+        cast(null as string) as country,
         occurred_at
     from loyalty_events
 ),
@@ -153,6 +162,7 @@ with_identifiers as (
         id_namespace || ':' || anonymous_id as anonymous_key,
         email,
         phone,
+        country,
         -- times
         occurred_at
     from records_unioned

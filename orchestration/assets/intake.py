@@ -19,6 +19,7 @@ from orchestration.resources import Company, naive_utc
 from orchestration.warming import warm_up
 
 LANDING = dg.AssetKey(["landing", "batches"])
+SURVIVORSHIP = dg.AssetKey(["ops", "survivorship_rules"])
 INTAKE_CHECK = dg.AssetCheckSpec(
     "intake_gate",
     asset=LANDING,
@@ -89,6 +90,14 @@ def landing(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company
             kinds={"duckdb"},
             owners=[OWNER],
         ),
+        dg.AssetSpec(
+            SURVIVORSHIP,
+            deps=[LANDING],
+            group_name="ops",
+            description="Which value of a field survives where records disagree, as the profiles read it.",
+            kinds={"duckdb"},
+            owners=[OWNER],
+        ),
     ],
     pool="warehouse",
 )
@@ -104,4 +113,5 @@ def raw(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -
         rows = {name: int(warehouse.scalar(f"select count(*) from raw.{name}")) for name in TABLES}
     for name, count in rows.items():
         yield dg.MaterializeResult(asset_key=["raw", name], metadata={"dagster/row_count": count})
-    yield dg.MaterializeResult(asset_key=THRESHOLDS, metadata={"as_of": as_of.isoformat()})
+    for key in (THRESHOLDS, SURVIVORSHIP):
+        yield dg.MaterializeResult(asset_key=key, metadata={"as_of": as_of.isoformat()})
