@@ -122,14 +122,14 @@ def _progress(console: Console) -> Iterator[None]:
         progress.removeHandler(handler)
 
 
-def _day(text: str | None) -> date | None:
+def _day(text: str | None, option: str = "--as-of") -> date | None:
     if text is None:
         return None
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise LifecycleError(
-            f"'{text}' is no day", where="--as-of", remedy="Write it as year-month-day, for example 2017-06-30."
+            f"'{text}' is no day", where=option, remedy="Write it as year-month-day, for example 2017-06-30."
         ) from None
 
 
@@ -505,6 +505,63 @@ def _state_lock(settings: Settings) -> Iterator[None]:
 
     with run_lock(settings.state, "quarantine"):
         yield
+
+
+@app.command()
+def generate(
+    customers: Annotated[int, typer.Option("--customers", help="People of the company, those who never buy included.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    days: Annotated[int, typer.Option("--days", help="Days of history.")] = 365,
+    seed: Annotated[int, typer.Option("--seed", help="Same arguments and seed: same bytes.")] = 1,
+    profile: Annotated[
+        str, typer.Option("--profile", help="retail (shop and stores), platform (trials, plans) or streaming.")
+    ] = "retail",
+    end: Annotated[str, typer.Option("--end", help="Last day of the history.")] = "2025-12-31",
+    seasonality: Annotated[bool, typer.Option(help="Busy and quiet weekdays and months.")] = True,
+    campaigns: Annotated[bool, typer.Option(help="Campaigns that make people buy.")] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the generated company (files and state) that is there.")
+    ] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Write a demo company: files of several systems, a lifecycle.yml that runs, and the truth beside them.
+
+    Example: lifecycle generate --customers 3000 --days 540 --seed 1 --profile retail --out /tmp/demo
+    """
+    from rich.table import Table
+
+    from lifecycle.synthetic.company import generate as write_company
+    from lifecycle.synthetic.parameters import Arguments
+    from lifecycle.timing import progress
+
+    console = _console()
+    arguments = Arguments(
+        customers=customers,
+        days=days,
+        seed=seed,
+        profile=profile,
+        out=out,
+        end=_day(end, "--end") or date.max,
+        has_seasons=seasonality,
+        has_campaigns=campaigns,
+        is_forced=force,
+    )
+    with _progress(console):
+        summary = write_company(arguments, progress.info)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("source")
+    table.add_column("table")
+    table.add_column("rows", justify="right")
+    for (source, name), count in sorted(summary.row_counts.items()):
+        table.add_row(source, name, f"{count:,}")
+    console.print(table)
+    console.print(
+        f"{summary.rows:,} rows in {summary.file_count} files, {summary.unreadable_count} of them unreadable on purpose,"
+        f" in {summary.seconds:.1f} s",
+        soft_wrap=True,
+    )
+    console.print(f"run it     lifecycle run --config {_shown(summary.config)}", soft_wrap=True)
+    console.print(f"the truth  {_shown(summary.folder / 'truth')}", soft_wrap=True)
 
 
 @app.command()
