@@ -516,7 +516,7 @@ def generate(
     profile: Annotated[
         str, typer.Option("--profile", help="retail (shop and stores), platform (trials, plans) or streaming.")
     ] = "retail",
-    end: Annotated[str, typer.Option("--end", help="Last day of the history.")] = "2025-12-31",
+    end: Annotated[str | None, typer.Option("--end", help="Last day of the history; default: 2025-12-31.")] = None,
     seasonality: Annotated[bool, typer.Option(help="Busy and quiet weekdays and months.")] = True,
     campaigns: Annotated[bool, typer.Option(help="Campaigns that make people buy.")] = True,
     force: Annotated[
@@ -531,7 +531,7 @@ def generate(
     from rich.table import Table
 
     from lifecycle.synthetic.company import generate as write_company
-    from lifecycle.synthetic.parameters import Arguments
+    from lifecycle.synthetic.parameters import DEFAULT_END, Arguments
     from lifecycle.timing import progress
 
     console = _console()
@@ -541,7 +541,7 @@ def generate(
         seed=seed,
         profile=profile,
         out=out,
-        end=_day(end, "--end") or date.max,
+        end=_day(end, "--end") or DEFAULT_END,
         has_seasons=seasonality,
         has_campaigns=campaigns,
         is_forced=force,
@@ -556,8 +556,8 @@ def generate(
         table.add_row(source, name, f"{count:,}")
     console.print(table)
     console.print(
-        f"{summary.rows:,} rows in {summary.file_count} files, {summary.unreadable_count} of them unreadable on purpose,"
-        f" in {summary.seconds:.1f} s",
+        f"{summary.rows:,} rows in {summary.file_count} files in {summary.seconds:.1f} s,"
+        f" and {summary.unreadable_count} rows that no intake can read",
         soft_wrap=True,
     )
     console.print(f"run it     lifecycle run --config {_shown(summary.config)}", soft_wrap=True)

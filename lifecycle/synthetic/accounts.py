@@ -132,7 +132,7 @@ def draw_accounts(
 
 
 def note_requesters(accounts: Accounts, person: NDArray[np.int64], opened: NDArray[np.int64]) -> None:
-    """Whoever opens a ticket is known to the support desk from their first one on, and never by more than six records."""
+    """Whoever opens a ticket is known to the support desk from their first one on; nobody has more than six records."""
     import numpy as np
 
     np.minimum.at(accounts.support.since, person, opened)

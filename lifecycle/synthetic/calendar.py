@@ -85,7 +85,8 @@ class Calendar:
 
     def operational(self, days: NDArray[Any]) -> NDArray[np.float64]:
         """The operational time of days (whole numbers within the window)."""
-        return self._clock[days]
+        times: NDArray[np.float64] = self._clock[days]
+        return times
 
     def real(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """The day, with its fraction, of an operational time within the window."""
@@ -134,7 +135,8 @@ class Clocks:
         import numpy as np
 
         hour = (seconds - self.calendar.start_second) // 3600 + 24
-        return seconds + self._offsets[zone, np.clip(hour, 0, self._offsets.shape[1] - 1)]
+        local: NDArray[np.int64] = seconds + self._offsets[zone, np.clip(hour, 0, self._offsets.shape[1] - 1)]
+        return local
 
     def daytime(
         self,
@@ -145,7 +147,7 @@ class Clocks:
         opens: int = 0,
         closes: int = 24,
     ) -> NDArray[np.int64]:
-        """A moment on each local day, at hours when people are up (from ``opens`` to before ``closes``), within the window."""
+        """A moment on each local day, at hours when people are up, from ``opens`` to before ``closes``."""
         import numpy as np
 
         weights = np.array(HOUR_WEIGHTS[opens:closes], dtype=np.float64)
@@ -153,4 +155,5 @@ class Clocks:
         local = day * DAY_SECONDS + np.minimum(hour, closes - 1) * 3600 + random.integers(0, 3600, len(day))
         guess = self.calendar.start_second + local
         moment = guess - (self.to_local(guess, zone) - guess)
-        return np.clip(moment, self.calendar.start_second, self.calendar.end_second - 1)
+        inside: NDArray[np.int64] = np.clip(moment, self.calendar.start_second, self.calendar.end_second - 1)
+        return inside

@@ -7,7 +7,7 @@ Does not belong here: emails as events (``messages.py``) and what ads cost (``ca
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lifecycle.synthetic.columns import DAY_SECONDS
 from lifecycle.synthetic.people import BUYER
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HOLDOUT_SHARE = 0.2
 BROADCAST_UPLIFT, FLOW_UPLIFT, WIN_BACK_UPLIFT = 0.004, 0.030, 0.040
-"""Orders that a campaign adds per assigned person. Invented: broadcasts do little, flows that fit the moment do more."""
+"""Orders that a campaign adds per assigned person. Invented: broadcasts do little, flows that fit do more."""
 
 FADING_DAYS = 20.0
 """Mean days from the last purchase of somebody who has left to the day they are gone from everything else."""
@@ -123,7 +123,7 @@ def assign(
 
     random = stream(arguments.seed, "campaigns", block)
     count = len(people)
-    parts: list[tuple[NDArray[np.int64], ...]] = []
+    parts: list[tuple[NDArray[Any], ...]] = []
     reachable = accounts.agreed_to_email & accounts.email.exists
     ordered = np.lexsort((purchases.day, purchases.buyer))
     buyer, day = purchases.buyer[ordered], purchases.day[ordered]

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 FAR_DAY = 2**31
 """The day on which those who have not left are gone."""
 
-MADE = ("data", "truth", "lifecycle.yml", ".lifecycle", "out")
+MADE = ("files", "truth", "lifecycle.yml", ".lifecycle", "out")
 """What a generated company has in its folder, the state and lists of its runs included: another company's state is of
 no use. With force these are replaced, and nothing else is touched."""
 
@@ -86,6 +86,7 @@ def generate(arguments: Arguments, progress: Callable[[str], None] = lambda _: N
 
     Raises LifecycleError when the folder holds anything and the arguments do not force.
     """
+    import numpy as np
     import pyarrow as pa
 
     started = time.monotonic()
@@ -110,7 +111,7 @@ def generate(arguments: Arguments, progress: Callable[[str], None] = lambda _: N
             count, asked = _write_block(arguments, calendar, clocks, catalogue, campaigns, files, block)
             counts.append(count)
             requests.append(asked)
-        files.write_small_truth("campaigns", campaigns_table(campaigns, sum(counts)))
+        files.write_small_truth("campaigns", campaigns_table(campaigns, np.sum(counts, axis=0)))
         files.write_small_truth("attribution", attribution_table())
         files.write_small_truth("deletion_requests", pa.concat_tables(requests))
     (folder / "truth" / "parameters.json").write_text(
@@ -182,10 +183,10 @@ def _write_block(
         [
             *order_rows(arguments, calendar, catalogue, people, accounts, orders, block),
             *session_rows(arguments, calendar, catalogue, people, accounts, orders, sessions, block),
-            *parcel_rows(calendar, people, accounts, orders, block),
-            *ad_rows(arguments, calendar, clocks, people, seen_at, block),
+            *parcel_rows(calendar, people, accounts, orders),
+            *ad_rows(arguments, calendar, people, seen_at, block),
             *messages.rows,
-            *consent_rows(arguments, calendar, people, accounts, messages.withdrawn_at, block),
+            *consent_rows(arguments, calendar, accounts, messages.withdrawn_at, block),
             *ticket_rows(arguments, calendar, catalogue, people, accounts, orders, tickets, block),
             *survey_rows(arguments, calendar, clocks, people, accounts, orders, latent.left_day, gone_day, block),
             *review_rows(arguments, calendar, catalogue, people, orders, block),

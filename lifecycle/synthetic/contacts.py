@@ -48,13 +48,13 @@ class Care:
 
 
 CARE = {
-    "web": Care(0.00, 0.30, 0.10, 0.24, 0.26, 0.05, 0.10, 0.03, 0.01, 0.18, 0.10),
-    "crm": Care(0.30, 0.16, 0.14, 0.22, 0.20, 0.13, 0.22, 0.08, 0.04, 0.30, 0.22),
-    "crm_twin": Care(0.34, 0.20, 0.18, 0.26, 0.24, 0.16, 0.24, 0.10, 0.05, 0.34, 0.22),
-    "loyalty": Care(0.48, 0.06, 0.16, 0.12, 0.20, 0.13, 0.20, 0.10, 0.03, 0.22, 0.30),
-    "shop": Care(0.10, 0.24, 0.12, 0.30, 0.08, 0.12, 0.18, 0.08, 0.02, 0.24, 0.18),
+    "web": Care(0.05, 0.30, 0.10, 0.24, 0.26, 0.05, 0.10, 0.03, 0.01, 0.18, 0.10),
+    "crm": Care(0.34, 0.16, 0.16, 0.22, 0.20, 0.14, 0.20, 0.08, 0.04, 0.30, 0.22),
+    "crm_twin": Care(0.36, 0.20, 0.18, 0.26, 0.24, 0.16, 0.22, 0.10, 0.05, 0.34, 0.22),
+    "loyalty": Care(0.48, 0.06, 0.16, 0.12, 0.20, 0.14, 0.18, 0.10, 0.03, 0.22, 0.30),
+    "shop": Care(0.18, 0.24, 0.14, 0.30, 0.08, 0.13, 0.16, 0.08, 0.02, 0.24, 0.18),
     "email": Care(0.00, 1.00, 0.34, 1.00, 1.00, 0.05, 0.20, 0.02, 0.02, 0.22, 0.00),
-    "support": Care(0.22, 0.30, 0.20, 1.00, 1.00, 0.14, 0.26, 0.10, 0.03, 0.30, 0.20),
+    "support": Care(0.26, 0.30, 0.20, 1.00, 1.00, 0.15, 0.24, 0.10, 0.03, 0.30, 0.20),
 }
 """A share of 1 means that the system has no such field."""
 
@@ -66,7 +66,7 @@ def phone_texts(random: np.random.Generator, numbers: NDArray[np.int64], wrong: 
     place = 10 ** random.integers(0, 9, len(numbers))
     low, high = numbers // place % 10, numbers // (place * 10) % 10
     is_wrong = random.random(len(numbers)) < wrong
-    # Swapping the digits h and l of h·10·p + l·p adds (l − h) · 9 · p.
+    # Swapping the digits h and l of h·10·p + l·p adds (l - h) · 9 · p.
     numbers = np.where(is_wrong, numbers + (low - high) * 9 * place, numbers)
     area, middle = _digits(3)[numbers // 10_000_000], _digits(3)[numbers // 10_000 % 1000]
     end = _digits(4)[numbers % 10_000]
@@ -154,7 +154,9 @@ def _fields(
     first = np.where(random.random(count) < care.initial, np.char.add(first.astype("U1"), "."), first)
     is_former = since < people.moved_at[person]
     last = np.array(LAST_NAMES)[np.where(is_former, people.former_last[person], people.last[person])]
-    first, last = mistyped(random, first, care.typing), mistyped(random, last, care.typing)
+    # Last names are the longer and the stranger ones.
+    first, last = mistyped(random, first, care.typing), mistyped(random, last, care.typing * 1.6)
+    last = np.where(random.random(count) < care.initial * 0.6, np.char.add(last.astype("U1"), "."), last)
     is_swapped = random.random(count) < care.swapped
     first, last = np.where(is_swapped, last, first), np.where(is_swapped, first, last)
     email = np.where(
@@ -184,11 +186,11 @@ def _births(
     count = len(person)
     birth = people.birth[person]
     error = random.random(count)
-    birth = np.where(error < 0.02, birth + random.integers(-9, 10, count), birth)
-    birth = np.where((error >= 0.02) & (error < 0.03), birth + 365 * random.integers(-1, 2, count), birth)
+    birth = np.where(error < 0.04, birth + random.integers(-9, 10, count), birth)
+    birth = np.where((error >= 0.04) & (error < 0.06), birth + 365 * random.integers(-1, 2, count), birth)
     years = (birth / 365.2425).astype(np.int64) + 1970
     january = np.array(years - 1970, dtype="datetime64[Y]").astype("datetime64[D]").astype(np.int64)
-    birth = np.where((error >= 0.03) & (error < 0.04), january, birth)
+    birth = np.where((error >= 0.06) & (error < 0.07), january, birth)
     return birth, random.random(count) >= care.no_birth
 
 
@@ -216,7 +218,7 @@ def contact_rows(
         }
         if care.no_birth < 1:
             columns["birth_date"] = c.dates(*_births(random, people, person, care))
-        columns |= _extras(random, arguments, calendar, people, accounts, account, person, gone_at)
+        columns |= _extras(random, arguments, calendar, people, account, person, gone_at)
         if account.name.startswith("crm"):
             rows += _crm_extracts(random, calendar, people, person, since, care, columns)
         else:
@@ -242,7 +244,6 @@ def _extras(
     arguments: Arguments,
     calendar: Calendar,
     people: People,
-    accounts: Accounts,
     account: Account,
     person: NDArray[np.int64],
     gone_at: NDArray[np.int64],

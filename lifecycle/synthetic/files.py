@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ class Files:
         months = rows.month[order]
         table = table.take(order)
         borders = [0, *(np.flatnonzero(np.diff(months)) + 1).tolist(), len(months)]
-        for begin, end in zip(borders[:-1], borders[1:], strict=True):
+        for begin, end in pairwise(borders):
             if begin < end:
                 label = self._label(extract, int(months[begin]))
                 self._stream(extract, label, table.schema).writer.write_table(table.slice(begin, end - begin))
@@ -140,7 +141,7 @@ class Files:
     def _stream(self, extract: Extract, label: str, schema: pa.Schema) -> _Stream:
         key = (extract.source, extract.table, label)
         if key not in self._streams:
-            path = self.folder / "data" / extract.file.replace("{}", label)
+            path = self.folder / "files" / extract.file.replace("{}", label)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._streams[key] = _opened(path, extract, schema)
         return self._streams[key]
@@ -225,7 +226,7 @@ class Files:
 @contextmanager
 def open_files(folder: Path, calendar: Calendar, clocks: Clocks, *, has_stores: bool) -> Iterator[Files]:
     """The files of a company under ``folder``; complete when the block ends without an error."""
-    (folder / "data").mkdir(parents=True, exist_ok=True)
+    (folder / "files").mkdir(parents=True, exist_ok=True)
     (folder / "truth").mkdir(exist_ok=True)
     files = Files(folder, calendar, clocks, extracts_of(has_stores=has_stores))
     yield files

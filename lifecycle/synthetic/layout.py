@@ -40,7 +40,7 @@ class Extract:
     @property
     def pattern(self) -> str:
         """The path as lifecycle.yml names it."""
-        return "data/" + self.file.replace("{}", "*")
+        return "files/" + self.file.replace("{}", "*")
 
 
 _WEB_NAMES = {"occurred_at": "timestamp", "event_name": "event", "anonymous_id": "cookie", "page_url": "url"}
@@ -57,7 +57,7 @@ EXTRACTS = (
     ),
     Extract(
         "app", "touchpoints", "app/events_{}.parquet", "parquet", columns=_WEB_NAMES,
-        constants={"channel": "app"}, id_namespace="web", note="The app shares accounts and device ids with the website.",
+        constants={"channel": "app"}, id_namespace="web", note="The app shares the website's accounts.",
     ),
     Extract(
         "crm", "contacts", "crm/people_{}.csv", "csv", timezone=HEAD_OFFICE_ZONE, delimiter=";",
@@ -71,11 +71,12 @@ EXTRACTS = (
         note="Two extracts of the whole CRM; its clock is the head office's and carries no zone.",
     ),
     Extract("crm", "consents", "crm/consents.csv", "csv", timezone=HEAD_OFFICE_ZONE, delimiter=";"),
+    Extract("crm", "identity_decisions", "crm/merges.csv", "csv", timezone=HEAD_OFFICE_ZONE, delimiter=";"),
     Extract("crm", "touchpoints", "crm/activities.csv", "csv", timezone=HEAD_OFFICE_ZONE, delimiter=";"),
     Extract("shop", "contacts", "shop/customers.jsonl", "jsonl", columns={"contact_id": "customer_no"}),
     Extract(
         "shop", "orders", "shop/orders_{}.parquet", "parquet",
-        note="Monthly extracts that overlap: an order that was open at the end of a month comes again when it has ended.",
+        note="Extracts overlap: an order that was open at the end of a month comes again when it has ended.",
     ),
     Extract("shop", "order_items", "shop/order_items_{}.parquet", "parquet"),
     Extract("shop", "touchpoints", "shop/parcels_{}.parquet", "parquet", constants={"channel": "delivery"}),
@@ -118,7 +119,6 @@ EXTRACTS = (
     Extract("billing", "subscriptions", "billing/subscriptions.csv", "csv", id_namespace="web"),
     Extract("billing", "subscription_events", "billing/events.csv", "csv", id_namespace="web"),
     Extract("billing", "orders", "billing/invoices.csv", "csv", id_namespace="web"),
-    Extract("stewards", "identity_decisions", "stewards/decisions.csv", "csv"),
 )  # fmt: skip
 
 STORE_SOURCES = ("pos", "loyalty")

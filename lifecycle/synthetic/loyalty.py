@@ -51,9 +51,9 @@ def loyalty_rows(
         (1, person, moment + 60, points, -1),
         (2, person[uses], moment[uses] + 30, np.full(len(uses), -POINTS_PER_REWARD), -1),
     ]
-    for tier, (_, least) in enumerate(TIERS):
+    for place, (_, least) in enumerate(TIERS):
         reached = np.flatnonzero((before < least) & (so_far >= least))
-        parts.append((3, person[reached], moment[reached] + 90, np.zeros(len(reached), int), tier))
+        parts.append((3, person[reached], moment[reached] + 90, np.zeros(len(reached), int), place))
     kind, tier = (np.concatenate([np.full(len(part[1]), part[place]) for part in parts]) for place in (0, 4))
     whose, when, gained = (np.concatenate([part[place] for part in parts]) for place in (1, 2, 3))
     inside = when < calendar.end_second

@@ -76,10 +76,10 @@ def draw_messages(
     count = len(person)
     bounces = random.random(count) < EMAIL_BOUNCE_RATE
     leaves = ~bounces & (random.random(count) < EMAIL_UNSUBSCRIBE_RATE)
-    left_before = np.cumsum(leaves) - leaves
+    left_before: NDArray[np.int64] = np.cumsum(leaves) - leaves
     begin = np.searchsorted(person, person)
     gets = left_before == left_before[begin] if count else np.empty(0, bool)
-    person, campaign, sent, bounces, leaves = (part[gets] for part in (person, campaign, sent, bounces, leaves))
+    person, campaign, sent, bounces, leaves = person[gets], campaign[gets], sent[gets], bounces[gets], leaves[gets]
     count = len(person)
     delivered = ~bounces
     opens = delivered & (random.random(count) < EMAIL_OPEN_RATE)
@@ -131,7 +131,6 @@ def draw_messages(
 def consent_rows(
     arguments: Arguments,
     calendar: Calendar,
-    people: People,
     accounts: Accounts,
     withdrawn_at: NDArray[np.int64],
     block: int,

@@ -86,7 +86,8 @@ class Orders:
 
     @property
     def is_online(self) -> NDArray[np.bool_]:
-        return self.channel != STORE
+        online: NDArray[np.bool_] = self.channel != STORE
+        return online
 
     @cached_property
     def item_cents(self) -> NDArray[np.int64]:
@@ -116,7 +117,8 @@ class Orders:
 
     @property
     def is_late(self) -> NDArray[np.bool_]:
-        return self.is_online & (self.delivered > self.promised)
+        late: NDArray[np.bool_] = self.is_online & (self.delivered > self.promised)
+        return late
 
 
 def draw_orders(
@@ -133,7 +135,7 @@ def draw_orders(
     assignments: Assignments,
     block: int,
 ) -> Orders:
-    """All orders: the first of each buyer (``first``, at ``first_moment``), repeats, and those that campaigns caused."""
+    """All orders: the first of each buyer (``first``, at ``first_moment``), repeats, and what campaigns caused."""
     import numpy as np
 
     from lifecycle.synthetic.purchases import draw_order_cents
@@ -272,7 +274,7 @@ def order_rows(
     if is_in_store.any():
         rows += _till_rows(random, calendar, people, accounts, orders, amounts, np.flatnonzero(is_in_store))
     rows += _line_rows(calendar, catalogue, orders)
-    rows += _refund_rows(random, calendar, catalogue, people, orders, amounts)
+    rows += _refund_rows(random, calendar, catalogue, orders, amounts)
     return rows
 
 
@@ -393,7 +395,6 @@ def _till_rows(
     of: NDArray[np.int64],
 ) -> list[Rows]:
     """Receipts of the stores: with a card, an email or a phone for those who gave one; walk-ins give nothing."""
-    import numpy as np
     import pyarrow as pa
 
     person, moment = orders.person[of], orders.moment[of]
@@ -461,11 +462,10 @@ def _refund_rows(
     random: np.random.Generator,
     calendar: Calendar,
     catalogue: Catalogue,
-    people: People,
     orders: Orders,
     amounts: _Amounts,
 ) -> list[Rows]:
-    """Of online orders 7 % and of receipts 2 % come back within a month: six in ten whole, the others the first line."""
+    """Of online orders 7 % and of receipts 2 % come back within a month: six in ten whole, else the first line."""
     import numpy as np
 
     refunded = np.where(orders.is_online, orders.delivered, orders.moment) + (

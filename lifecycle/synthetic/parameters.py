@@ -19,6 +19,8 @@ GENERATOR_VERSION = 1
 """Raised when the same arguments give other bytes."""
 
 DEFAULT_END = date(2025, 12, 31)
+FIRST_END, LAST_END = date(2000, 1, 1), date(2099, 12, 31)
+
 BLOCK_PEOPLE = 20_000
 """People drawn at a time. It is part of what a seed means: another size would draw other people."""
 
@@ -244,6 +246,13 @@ class Arguments:
         if self.profile not in PROFILES:
             raise LifecycleError(
                 f"there is no profile '{self.profile}'", where="--profile", remedy=f"Known: {', '.join(PROFILES)}."
+            )
+
+        if not FIRST_END <= self.end <= LAST_END:
+            raise LifecycleError(
+                f"{self.end} is no day that a history can end on",
+                where="--end",
+                remedy=f"Give a day from {FIRST_END} to {LAST_END}.",
             )
 
     @property

@@ -36,7 +36,7 @@ class PurchaseModel:
 
 @dataclass(frozen=True)
 class SpendModel:
-    """Gamma-Gamma: an order is Gamma(p, rate v), v of a person is Gamma(q, rate gamma); the mean is p gamma / (q - 1)."""
+    """Gamma-Gamma: an order is Gamma(p, rate v), a person's v Gamma(q, rate gamma); the mean is p gamma / (q - 1)."""
 
     p: float
     q: float

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_STEP = 7_368_787
-"""A prime: it shares no factor with the powers of ten that it steps through."""
+_STEPS = (7_368_787, 1_299_709, 3_497_861, 5_800_079, 2_750_159, 6_291_469, 4_256_233)
+"""Primes: they share no factor with the powers of ten that they step through. With one step for all, two systems would
+count in parallel and their numbers never meet."""
 
 
 def stream(seed: int, purpose: str, block: int = 0) -> np.random.Generator:
@@ -27,7 +28,8 @@ def stream(seed: int, purpose: str, block: int = 0) -> np.random.Generator:
 def spread(index: NDArray[np.int64], count: int, salt: int) -> NDArray[np.int64]:
     """Numbers below a power of ten at least twice ``count``, one for each index below it: unique, and in no order."""
     size = 10 ** len(str(2 * max(count, 5)))
-    return (index * _STEP + salt * 7_919) % size
+    numbers: NDArray[np.int64] = (index * _STEPS[salt % len(_STEPS)] + salt * 7_919) % size
+    return numbers
 
 
 def is_picked(index: NDArray[np.int64], count: int, picked: int) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ _LINE_WIDTH = 116
 
 
 def settings_text(arguments: Arguments) -> str:
-    """The settings file, from the files' own places (``data/...`` beside it)."""
+    """The settings file, from the files' own places (``files/...`` beside it)."""
     profile = arguments.settings
     sources = "\n".join(_source(extract) for extract in extracts_of(has_stores=profile.store_share > 0))
     return f"""\

@@ -73,7 +73,7 @@ def draw_tickets(
     gone_day: NDArray[np.int64],
     block: int,
 ) -> Tickets:
-    """Tickets at a steady rate while people are customers, at a multiple of it around their leaving, and for late parcels."""
+    """Tickets at a steady rate while people are customers, more of them around their leaving, and for late parcels."""
     import numpy as np
 
     random = stream(arguments.seed, "tickets", block)
@@ -369,7 +369,7 @@ def survey_rows(
 def review_rows(
     arguments: Arguments, calendar: Calendar, catalogue: Catalogue, people: People, orders: Orders, block: int
 ) -> list[Rows]:
-    """One order in sixteen is reviewed some days after it arrived, by email address; few five stars are testimonials."""
+    """One order in sixteen is reviewed some days after it arrived, by email; few five stars are testimonials."""
     import numpy as np
 
     random = stream(arguments.seed, "reviews", block)
@@ -396,6 +396,7 @@ def review_rows(
                     texts, (stars - 1) * 3 + random.integers(0, 3, len(at)), random.random(len(at)) < 0.7
                 ),
                 "is_testimonial": c.flags(is_testimonial),
+                "deleted_at": c.moments(reviewed[at] + 3 * DAY_SECONDS, random.random(len(at)) < 0.02),
             },
             person=people.index[person],
         )

@@ -180,7 +180,7 @@ def members_table(people: People, campaigns: list[Campaign], assignments: Assign
 
 
 def requests_table(arguments: Arguments, calendar: Calendar, people: People, block: int) -> pa.Table:
-    """``truth/deletion_requests``: one person in 500 asks to be forgotten in the last two months, by email address."""
+    """``truth/deletion_requests``: one person in 500 asks to be forgotten in the last two months, by email."""
     import numpy as np
     import pyarrow as pa
 
@@ -191,7 +191,7 @@ def requests_table(arguments: Arguments, calendar: Calendar, people: People, blo
 
 
 def attribution_table() -> pa.Table:
-    """``truth/attribution``: what a touch by each channel adds to the chance to buy, and its share of all that is added."""
+    """``truth/attribution``: what a touch of each channel adds to the chance to buy, and its share of the sum."""
     import pyarrow as pa
 
     added = [channel.touch_rate * channel.weight for channel in CHANNELS]
@@ -206,7 +206,7 @@ def attribution_table() -> pa.Table:
 
 
 def campaigns_table(campaigns: list[Campaign], counts: NDArray[np.int64]) -> pa.Table:
-    """``truth/campaigns``: the true uplift of each campaign. ``counts``: assigned, held out and caused orders of each."""
+    """``truth/campaigns``: the true uplift of each; ``counts`` are those assigned, held out, and orders caused."""
     import pyarrow as pa
 
     return pa.table(
@@ -232,8 +232,11 @@ def decision_rows(
     twin = np.flatnonzero(accounts.crm_twin.exists)[:40]
     place = np.arange(len(people))
     relative = np.flatnonzero(
-        (people.role > 0) & (people.last == people.last[people.head]) & accounts.crm.exists & accounts.crm.exists[people.head]
-    )[:60]  # fmt: skip
+        (people.role > 0)
+        & (people.last == people.last[people.head])
+        & accounts.crm.exists
+        & accounts.crm.exists[people.head]
+    )[:60]
     left = np.concatenate([twin, people.head[relative]])
     right = np.concatenate([twin, place[relative]])
     is_same = np.arange(len(left)) < len(twin)
@@ -244,7 +247,7 @@ def decision_rows(
 
     return [
         Rows(
-            "stewards",
+            "crm",
             "identity_decisions",
             {
                 "decision_id": c.numbered("d", block * 1000 + np.arange(count)),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lifecycle.synthetic.accounts import Account, Accounts
+    from lifecycle.synthetic.accounts import Accounts
     from lifecycle.synthetic.calendar import Calendar, Clocks
     from lifecycle.synthetic.catalogue import Catalogue
     from lifecycle.synthetic.orders import Orders
@@ -170,7 +170,7 @@ class _Events:
 
 
 def _events(random: np.random.Generator, calendar: Calendar, sessions: Sessions) -> _Events:
-    """The events of all sessions, by kind of session: a matrix of sessions and steps, of which those stay that happen."""
+    """The events of all sessions, by kind: a matrix of sessions and steps, of which those stay that happen."""
     import numpy as np
 
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
@@ -334,7 +334,7 @@ def _tracked(
     return Rows(source, "touchpoints", columns, calendar.month_of(moment), people.index[person])
 
 
-def parcel_rows(calendar: Calendar, people: People, accounts: Accounts, orders: Orders, block: int) -> list[Rows]:
+def parcel_rows(calendar: Calendar, people: People, accounts: Accounts, orders: Orders) -> list[Rows]:
     """Messages about parcels: shipped the day after the order, delivered when it arrives."""
     import numpy as np
 
@@ -364,7 +364,7 @@ def parcel_rows(calendar: Calendar, people: People, accounts: Accounts, orders: 
 
 
 def ad_rows(
-    arguments: Arguments, calendar: Calendar, clocks: Clocks, people: People, seen_at: NDArray[np.int64], block: int
+    arguments: Arguments, calendar: Calendar, people: People, seen_at: NDArray[np.int64], block: int
 ) -> list[Rows]:
     """What touched people before they first bought or were first seen: an impression and a click per paid channel,
     a visit with its source for the others."""

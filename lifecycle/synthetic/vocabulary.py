@@ -8,24 +8,30 @@ Does not belong here: how often a word is used, and by whom.
 from __future__ import annotations
 
 WOMEN = (
-    "Mary Patricia Jennifer Linda Elizabeth Barbara Susan Jessica Sarah Karen Nancy Margaret Sandra Ashley Kimberly "
-    "Emily Donna Michelle Carol Amanda Melissa Deborah Stephanie Rebecca Laura Sharon Cynthia Kathleen Amy Angela "
-    "Shirley Anna Brenda Pamela Nicole Ruth Katherine Samantha Christine Emma Catherine Virginia Rachel Carolyn Janet "
-    "Maria Heather Diane Julie Joyce Victoria Kelly Christina Joan Evelyn Lauren Judith Olivia Martha Cheryl Megan "
-    "Andrea Hannah Jacqueline Gloria Teresa Sara Janice Julia Grace Alice Sofia Isabella Mia Charlotte Amelia Harper "
-    "Camila Valentina Lucia Elena Carmen Rosa Guadalupe Ximena Aaliyah Imani Priya Ananya Mei Yuki Fatima Leila Nadia "
-    "Ingrid Freya Astrid Chloé Zoë Noémie Renée"
-).split()
+    "Mary", "Patricia", "Jennifer", "Linda", "Elizabeth", "Barbara", "Susan", "Jessica", "Sarah", "Karen", "Nancy",
+    "Margaret", "Sandra", "Ashley", "Kimberly", "Emily", "Donna", "Michelle", "Carol", "Amanda", "Melissa",
+    "Deborah", "Stephanie", "Rebecca", "Laura", "Sharon", "Cynthia", "Kathleen", "Amy", "Angela", "Shirley", "Anna",
+    "Brenda", "Pamela", "Nicole", "Ruth", "Katherine", "Samantha", "Christine", "Emma", "Catherine", "Virginia",
+    "Rachel", "Carolyn", "Janet", "Maria", "Heather", "Diane", "Julie", "Joyce", "Victoria", "Kelly", "Christina",
+    "Joan", "Evelyn", "Lauren", "Judith", "Olivia", "Martha", "Cheryl", "Megan", "Andrea", "Hannah", "Jacqueline",
+    "Gloria", "Teresa", "Sara", "Janice", "Julia", "Grace", "Alice", "Sofia", "Isabella", "Mia", "Charlotte",
+    "Amelia", "Harper", "Camila", "Valentina", "Lucia", "Elena", "Carmen", "Rosa", "Guadalupe", "Ximena", "Aaliyah",
+    "Imani", "Priya", "Ananya", "Mei", "Yuki", "Fatima", "Leila", "Nadia", "Ingrid", "Freya", "Astrid", "Chloé",
+    "Zoë", "Noémie", "Renée",
+)  # fmt: skip
 
 MEN = (
-    "James Robert John Michael David William Richard Joseph Thomas Christopher Charles Daniel Matthew Anthony Mark "
-    "Donald Steven Andrew Paul Joshua Kenneth Kevin Brian Timothy Ronald George Jason Edward Jeffrey Ryan Jacob "
-    "Gary Nicholas Eric Jonathan Stephen Larry Justin Scott Brandon Benjamin Samuel Gregory Alexander Patrick Frank "
-    "Raymond Jack Dennis Jerry Tyler Aaron Jose Adam Nathan Henry Zachary Douglas Peter Kyle Noah Ethan Jeremy "
-    "Christian Walter Keith Austin Roger Terry Sean Gerald Carl Dylan Harold Jordan Jesse Bryan Lawrence Arthur "
-    "Gabriel Bruce Logan Billy Joe Alan Juan Carlos Luis Miguel Diego Mateo Santiago Javier Andrés Rafael Jamal Malik "
-    "Arjun Rohan Wei Kenji Omar Yusuf Ivan Sven Lars André François"
-).split()
+    "James", "Robert", "John", "Michael", "David", "William", "Richard", "Joseph", "Thomas", "Christopher",
+    "Charles", "Daniel", "Matthew", "Anthony", "Mark", "Donald", "Steven", "Andrew", "Paul", "Joshua", "Kenneth",
+    "Kevin", "Brian", "Timothy", "Ronald", "George", "Jason", "Edward", "Jeffrey", "Ryan", "Jacob", "Gary",
+    "Nicholas", "Eric", "Jonathan", "Stephen", "Larry", "Justin", "Scott", "Brandon", "Benjamin", "Samuel",
+    "Gregory", "Alexander", "Patrick", "Frank", "Raymond", "Jack", "Dennis", "Jerry", "Tyler", "Aaron", "Jose",
+    "Adam", "Nathan", "Henry", "Zachary", "Douglas", "Peter", "Kyle", "Noah", "Ethan", "Jeremy", "Christian",
+    "Walter", "Keith", "Austin", "Roger", "Terry", "Sean", "Gerald", "Carl", "Dylan", "Harold", "Jordan", "Jesse",
+    "Bryan", "Lawrence", "Arthur", "Gabriel", "Bruce", "Logan", "Billy", "Joe", "Alan", "Juan", "Carlos", "Luis",
+    "Miguel", "Diego", "Mateo", "Santiago", "Javier", "Andrés", "Rafael", "Jamal", "Malik", "Arjun", "Rohan", "Wei",
+    "Kenji", "Omar", "Yusuf", "Ivan", "Sven", "Lars", "André", "François",
+)  # fmt: skip
 
 NICKNAMES = {
     "Patricia": "Pat", "Jennifer": "Jen", "Elizabeth": "Liz", "Barbara": "Barb", "Susan": "Sue", "Jessica": "Jess",
@@ -44,61 +50,82 @@ NICKNAMES = {
 }  # fmt: skip
 
 COMMON_LAST_NAMES = (
-    "Smith Johnson Williams Brown Jones Garcia Miller Davis Rodriguez Martinez Hernandez Lopez Gonzalez Wilson "
-    "Anderson Thomas Taylor Moore Jackson Martin Lee Perez Thompson White Harris Sanchez Clark Ramirez Lewis Robinson "
-    "Walker Young Allen King Wright Scott Torres Nguyen Hill Flores Green Adams Nelson Baker Hall Rivera Campbell "
-    "Mitchell Carter Roberts Gomez Phillips Evans Turner Diaz Parker Cruz Edwards Collins Reyes Stewart Morris Morales "
-    "Murphy Cook Rogers Gutierrez Ortiz Morgan Cooper Peterson Bailey Reed Kelly Howard Ramos Kim Cox Ward Richardson "
-    "Watson Brooks Chavez Wood James Bennett Gray Mendoza Ruiz Hughes Price Alvarez Castillo Sanders Patel Myers Long "
-    "Ross Foster Jimenez Powell Jenkins Perry Russell Sullivan Bell Coleman Butler Henderson Barnes Fisher Vasquez "
-    "Simmons Romero Jordan Patterson Alexander Hamilton Graham Reynolds Griffin Wallace Moreno West Cole Hayes Bryant "
-    "O'Connor O'Brien Peña Núñez Müller Lefèvre Smith-Jones Garcia-Lopez"
-).split()
+    "Smith", "Johnson", "Williams", "Brown", "Jones", "Garcia", "Miller", "Davis", "Rodriguez", "Martinez",
+    "Hernandez", "Lopez", "Gonzalez", "Wilson", "Anderson", "Thomas", "Taylor", "Moore", "Jackson", "Martin", "Lee",
+    "Perez", "Thompson", "White", "Harris", "Sanchez", "Clark", "Ramirez", "Lewis", "Robinson", "Walker", "Young",
+    "Allen", "King", "Wright", "Scott", "Torres", "Nguyen", "Hill", "Flores", "Green", "Adams", "Nelson", "Baker",
+    "Hall", "Rivera", "Campbell", "Mitchell", "Carter", "Roberts", "Gomez", "Phillips", "Evans", "Turner", "Diaz",
+    "Parker", "Cruz", "Edwards", "Collins", "Reyes", "Stewart", "Morris", "Morales", "Murphy", "Cook", "Rogers",
+    "Gutierrez", "Ortiz", "Morgan", "Cooper", "Peterson", "Bailey", "Reed", "Kelly", "Howard", "Ramos", "Kim",
+    "Cox", "Ward", "Richardson", "Watson", "Brooks", "Chavez", "Wood", "James", "Bennett", "Gray", "Mendoza",
+    "Ruiz", "Hughes", "Price", "Alvarez", "Castillo", "Sanders", "Patel", "Myers", "Long", "Ross", "Foster",
+    "Jimenez", "Powell", "Jenkins", "Perry", "Russell", "Sullivan", "Bell", "Coleman", "Butler", "Henderson",
+    "Barnes", "Fisher", "Vasquez", "Simmons", "Romero", "Jordan", "Patterson", "Alexander", "Hamilton", "Graham",
+    "Reynolds", "Griffin", "Wallace", "Moreno", "West", "Cole", "Hayes", "Bryant", "O'Connor", "O'Brien", "Peña",
+    "Núñez", "Müller", "Lefèvre", "Smith-Jones", "Garcia-Lopez",
+)  # fmt: skip
 
 NAME_BEGINNINGS = (
-    "Ash Barn Black Brad Bran Bright Burn Carl Ches Clay Cran Crom Dal Dart Den East El Fair Farn Glad Gold Green Had "
-    "Hal Harl Hart Hazel Hol Horn Kings Lang Lock Lind Mar May Mel Mid Nor Oak Old Pem Pres Rad Red Rich Rock Rush "
-    "Sel Shel Stan Stock Sut Thorn Wake Wal War West Whit Wick Wind Wood York"
-).split()
+    "Ash", "Barn", "Black", "Brad", "Bran", "Bright", "Burn", "Carl", "Ches", "Clay", "Cran", "Crom", "Dal", "Dart",
+    "Den", "East", "El", "Fair", "Farn", "Glad", "Gold", "Green", "Had", "Hal", "Harl", "Hart", "Hazel", "Hol",
+    "Horn", "Kings", "Lang", "Lock", "Lind", "Mar", "May", "Mel", "Mid", "Nor", "Oak", "Old", "Pem", "Pres", "Rad",
+    "Red", "Rich", "Rock", "Rush", "Sel", "Shel", "Stan", "Stock", "Sut", "Thorn", "Wake", "Wal", "War", "West",
+    "Whit", "Wick", "Wind", "Wood", "York",
+)  # fmt: skip
 
 NAME_ENDINGS = (
-    "berg borne bridge brook burn bury by combe cott croft dale den don field ford gate grove ham hurst land ley "
-    "man mere more ridge son stead ster stone ton wall ward water way well wick win wood worth"
-).split()
+    "berg", "borne", "bridge", "brook", "burn", "bury", "by", "combe", "cott", "croft", "dale", "den", "don",
+    "field", "ford", "gate", "grove", "ham", "hurst", "land", "ley", "man", "mere", "more", "ridge", "son", "stead",
+    "ster", "stone", "ton", "wall", "ward", "water", "way", "well", "wick", "win", "wood", "worth",
+)  # fmt: skip
 
 STREETS = (
-    "Maple Oak Cedar Pine Elm Washington Lake Hill Walnut Spring North Ridge Church Willow Mill Sunset Railroad "
-    "Jefferson Park River Highland Forest Cherry Dogwood Meadow Chestnut Franklin Hickory Laurel Jackson Madison Valley "
-    "Birch Spruce Poplar Lincoln Adams Broad Center Union Market Summit Prospect Garden Grant Magnolia Sycamore "
-    "Juniper Aspen Cottonwood Locust Hemlock Orchard Harbor Bayview Canyon Prairie Mission Pleasant Liberty"
-).split()
+    "Maple", "Oak", "Cedar", "Pine", "Elm", "Washington", "Lake", "Hill", "Walnut", "Spring", "North", "Ridge",
+    "Church", "Willow", "Mill", "Sunset", "Railroad", "Jefferson", "Park", "River", "Highland", "Forest", "Cherry",
+    "Dogwood", "Meadow", "Chestnut", "Franklin", "Hickory", "Laurel", "Jackson", "Madison", "Valley", "Birch",
+    "Spruce", "Poplar", "Lincoln", "Adams", "Broad", "Center", "Union", "Market", "Summit", "Prospect", "Garden",
+    "Grant", "Magnolia", "Sycamore", "Juniper", "Aspen", "Cottonwood", "Locust", "Hemlock", "Orchard", "Harbor",
+    "Bayview", "Canyon", "Prairie", "Mission", "Pleasant", "Liberty",
+)  # fmt: skip
 
 STREET_KINDS = ("Street", "Avenue", "Road", "Lane", "Drive", "Court", "Boulevard", "Way")
 STREET_SHORT = ("St", "Ave", "Rd", "Ln", "Dr", "Ct", "Blvd", "Way")
 
 CITIES = (
-    ("New York", "NY", "100", 212, "America/New_York", "US"), ("Brooklyn", "NY", "112", 718, "America/New_York", "US"),
-    ("Buffalo", "NY", "142", 716, "America/New_York", "US"), ("Boston", "MA", "021", 617, "America/New_York", "US"),
+    ("New York", "NY", "100", 212, "America/New_York", "US"),
+    ("Brooklyn", "NY", "112", 718, "America/New_York", "US"),
+    ("Buffalo", "NY", "142", 716, "America/New_York", "US"),
+    ("Boston", "MA", "021", 617, "America/New_York", "US"),
     ("Philadelphia", "PA", "191", 215, "America/New_York", "US"),
     ("Pittsburgh", "PA", "152", 412, "America/New_York", "US"),
-    ("Baltimore", "MD", "212", 410, "America/New_York", "US"), ("Atlanta", "GA", "303", 404, "America/New_York", "US"),
-    ("Miami", "FL", "331", 305, "America/New_York", "US"), ("Orlando", "FL", "328", 407, "America/New_York", "US"),
-    ("Columbus", "OH", "432", 614, "America/New_York", "US"), ("Detroit", "MI", "482", 313, "America/New_York", "US"),
-    ("Charlotte", "NC", "282", 704, "America/New_York", "US"), ("Toronto", "ON", "M5V", 416, "America/Toronto", "CA"),
-    ("Montreal", "QC", "H2X", 514, "America/Toronto", "CA"), ("Chicago", "IL", "606", 312, "America/Chicago", "US"),
+    ("Baltimore", "MD", "212", 410, "America/New_York", "US"),
+    ("Atlanta", "GA", "303", 404, "America/New_York", "US"),
+    ("Miami", "FL", "331", 305, "America/New_York", "US"),
+    ("Orlando", "FL", "328", 407, "America/New_York", "US"),
+    ("Columbus", "OH", "432", 614, "America/New_York", "US"),
+    ("Detroit", "MI", "482", 313, "America/New_York", "US"),
+    ("Charlotte", "NC", "282", 704, "America/New_York", "US"),
+    ("Toronto", "ON", "M5V", 416, "America/Toronto", "CA"),
+    ("Montreal", "QC", "H2X", 514, "America/Toronto", "CA"),
+    ("Chicago", "IL", "606", 312, "America/Chicago", "US"),
     ("Milwaukee", "WI", "532", 414, "America/Chicago", "US"),
-    ("Minneapolis", "MN", "554", 612, "America/Chicago", "US"), ("St. Louis", "MO", "631", 314, "America/Chicago", "US"),
-    ("Houston", "TX", "770", 713, "America/Chicago", "US"), ("Dallas", "TX", "752", 214, "America/Chicago", "US"),
-    ("Austin", "TX", "787", 512, "America/Chicago", "US"), ("New Orleans", "LA", "701", 504, "America/Chicago", "US"),
-    ("Nashville", "TN", "372", 615, "America/Chicago", "US"), ("Denver", "CO", "802", 303, "America/Denver", "US"),
+    ("Minneapolis", "MN", "554", 612, "America/Chicago", "US"),
+    ("St. Louis", "MO", "631", 314, "America/Chicago", "US"),
+    ("Houston", "TX", "770", 713, "America/Chicago", "US"),
+    ("Dallas", "TX", "752", 214, "America/Chicago", "US"),
+    ("Austin", "TX", "787", 512, "America/Chicago", "US"),
+    ("New Orleans", "LA", "701", 504, "America/Chicago", "US"),
+    ("Nashville", "TN", "372", 615, "America/Chicago", "US"),
+    ("Denver", "CO", "802", 303, "America/Denver", "US"),
     ("Salt Lake City", "UT", "841", 801, "America/Denver", "US"),
-    ("Phoenix", "AZ", "850", 602, "America/Phoenix", "US"), ("Los Angeles", "CA", "900", 213, "America/Los_Angeles", "US"),
+    ("Phoenix", "AZ", "850", 602, "America/Phoenix", "US"),
+    ("Los Angeles", "CA", "900", 213, "America/Los_Angeles", "US"),
     ("San Diego", "CA", "921", 619, "America/Los_Angeles", "US"),
     ("San Francisco", "CA", "941", 415, "America/Los_Angeles", "US"),
     ("Portland", "OR", "972", 503, "America/Los_Angeles", "US"),
     ("Seattle", "WA", "981", 206, "America/Los_Angeles", "US"),
     ("Vancouver", "BC", "V6B", 604, "America/Vancouver", "CA"),
-)  # fmt: skip
+)
 """City, region, beginning of the postcode, area code, time zone, country."""
 
 ZONES = tuple(dict.fromkeys(city[4] for city in CITIES))
