@@ -173,3 +173,12 @@ def consonants(token: str) -> str:
 def sorted_letters(text: str) -> str:
     """SQL: the letters of a word in alphabetical order: equal for anagrams."""
     return f"list_aggregate(list_sort(string_split({text}, '')), 'string_agg', '')"
+
+
+def letter_set(text: str) -> str:
+    """SQL: which letters and digits a text has, one bit each (0 to 35); other signs have none."""
+    bits = " + ".join(
+        f"case when contains({text}, '{letter}') then {1 << place} else 0 end"
+        for place, letter in enumerate("abcdefghijklmnopqrstuvwxyz0123456789")
+    )
+    return f"cast({bits} as bigint)"

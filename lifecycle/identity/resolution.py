@@ -357,10 +357,12 @@ def _score(warehouse: Warehouse, policy: Policy) -> None:
         " where left_groups.certain <> right_groups.certain"
     )
     scoring.propose_pairs(warehouse)
-    run(
-        "create or replace temp table identity_scores as select * from"
-        f" ({scoring.score_sql(_open_pairs('identity_pairs'), records)}) as scored"
-        f" where score_bits >= {policy.link_bits - policy.review_bits}"
+    scoring.score_pairs(
+        warehouse,
+        _open_pairs("identity_pairs"),
+        records,
+        "identity_scores",
+        minimum=policy.link_bits - policy.review_bits,
     )
     run("drop table identity_pairs")
 
@@ -423,11 +425,11 @@ def _group_probable(warehouse: Warehouse, policy: Policy) -> None:
         " and left_people.certain_group <> right_people.certain_group"
     )
     records = int(warehouse.scalar(f"select count(*) from {scoring.PEOPLE}"))
+    scoring.score_pairs(warehouse, _open_pairs("inner_pairs"), records, "inner_bits")
     run(
         "create or replace temp table inner_scores as select inner_pairs.root, inner_pairs.left_number,"
-        " inner_pairs.right_number, scored.score_bits from inner_pairs left join"
-        f" ({scoring.score_sql(_open_pairs('inner_pairs'), records)}) as scored"
-        " on inner_pairs.left_number = scored.left_number and inner_pairs.right_number = scored.right_number"
+        " inner_pairs.right_number, inner_bits.score_bits from inner_pairs left join inner_bits"
+        " on inner_pairs.left_number = inner_bits.left_number and inner_pairs.right_number = inner_bits.right_number"
     )
     run(
         # Where no pair speaks against it, average linkage could only join everything.
@@ -436,7 +438,7 @@ def _group_probable(warehouse: Warehouse, policy: Policy) -> None:
     )
     run("insert into group_clusters select node, root from probable_groups anti join doubtful using (root)")
     _cut_doubtful(warehouse)
-    for table in ("probable_edges", "inner_pairs", "inner_scores", "doubtful"):
+    for table in ("probable_edges", "inner_pairs", "inner_bits", "inner_scores", "doubtful"):
         run(f"drop table {table}")
 
 

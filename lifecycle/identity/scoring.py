@@ -19,6 +19,8 @@ from lifecycle.warehouse import Warehouse
 PEOPLE = "identity_people"
 """Contact records, folded: one row each, numbered by their content so that no order of rows matters."""
 
+NICKNAMES = "seeds.nicknames"
+
 MAX_BLOCK = 30
 """A key that more records share than this proposes no pairs."""
 
@@ -56,6 +58,9 @@ _WEIGHED = {
     "street": STREET,
 }
 
+_COMPARED = ("first_name", "last_name", "email_local", "phone", "city", "postcode", "street", "street_letters")
+"""Texts that are compared letter by letter."""
+
 
 # --- records ---------------------------------------------------------------------------------------------------------
 
@@ -86,7 +91,10 @@ def prepare_people(warehouse: Warehouse, records: str) -> int:
         " email nulls last, phone nulls last, record_key nulls last) as integer) as number, *,"
         f" {fold.sorted_letters('first_name')} as first_letters, {fold.sorted_letters('last_name')} as last_letters,"
         f" {fold.sorted_letters('postcode')} as postcode_letters,"
-        " regexp_replace(street, '[0-9 ]', '', 'g') as street_letters from folded_people"
+        " regexp_replace(street, '[0-9 ]', '', 'g') as street_letters,"
+        " nullif(regexp_extract(street, '[0-9]+'), '') as house_number,"
+        " regexp_replace(email_local, '[^0-9]', '', 'g') as email_digits,"
+        f" {', '.join(f'{fold.letter_set(name)} as {name}_set' for name in _COMPARED)} from folded_people"
     )
     counts = " ".join(
         f"left join (select {name}, count(*) as {name}_count from numbered_people where {name} is not null"
@@ -100,9 +108,11 @@ def prepare_people(warehouse: Warehouse, records: str) -> int:
         for name, weight in _WEIGHED.items()
     )
     warehouse.run(
-        f"create or replace temp table {PEOPLE} as select people.*, {chances} from (select numbered_people.*,"
+        f"create or replace temp table {PEOPLE} as select people.*, {chances},"
+        f" coalesce({NICKNAMES}.first_name, people.first_name) as full_first_name from (select numbered_people.*,"
         f" {', '.join(name + '_count' for name in _WEIGHED)} from numbered_people {counts}) as people"
-        f" cross join (select {totals} from numbered_people) as totals order by number"
+        f" cross join (select {totals} from numbered_people) as totals"
+        f" left join {NICKNAMES} on people.first_name = {NICKNAMES}.nickname order by number"
     )
     for table in ("folded_people", "numbered_people"):
         warehouse.run(f"drop table {table}")
@@ -133,7 +143,7 @@ def _keys() -> list[list[str]]:
         "street || '/' || substr(city, 1, 4)",
         "street || '/' || postcode",
         "city || '/' || postcode",
-        "regexp_extract(street, '[0-9]+') || substr(street_letters, 1, 3) || '/' || substr(postcode, 1, 3)",
+        "house_number || substr(street_letters, 1, 3) || '/' || substr(postcode, 1, 3)",
         "email_domain || '/' || substr(email_local, 1, 3)",
         "email_domain || '/' || right(email_local, 3)",
         "substr(email_local, 3, 4) || '/' || substr(email_domain, 1, 3)",
@@ -202,172 +212,204 @@ def propose_pairs(warehouse: Warehouse) -> int:
 
 # --- score -----------------------------------------------------------------------------------------------------------
 
-
-def _equal_bits(name: str, weight: Equality, left: str = "", right: str = "") -> str:
-    """Bits for equal values; the commoner of the two sides counts."""
-    chance = f"greatest(l_{left or name}_chance, r_{right or name}_chance)"
-    return f"log2({weight.agreement} / {chance})"
+_LETTERS = {"first_name": "first_letters", "last_name": "last_letters"}
 
 
-def _name_element(left: str, right: str, distance: str) -> str:
-    """Bits for two name elements: equal, a typo, alike, different; nothing where one is missing."""
-    one, two = f"l_{left}", f"r_{right}"
-    letters = {"first_name": "first_letters", "last_name": "last_letters"}
-    chance = f"greatest(l_{left}_chance, r_{right}_chance)"
+def _distance(left: str, right: str = "") -> str:
+    """SQL: edits between two texts, or 99 where a glance at their letters shows that there are too many to matter.
+
+    Every letter that only one of the two has takes an edit, so the two sets of letters bound the distance from below;
+    comparing them costs a fiftieth.
+    """
+    one, two = f"l.{left}", f"r.{right or left}"
+    only_one, only_two = f"bit_count({one}_set & ~{two}_set)", f"bit_count({two}_set & ~{one}_set)"
+    return (
+        f"cast(case when {one} is null or {two} is null then null when {one} = {two} then 0 when greatest({only_one}, {only_two})"
+        f" > greatest(2, 0.4 * greatest(length({one}), length({two}))) then 99"
+        f" else least(levenshtein({one}, {two}), 99) end as tinyint)"
+    )
+
+
+def _longer(name: str) -> str:
+    return f"greatest(length(l.{name}), length(r.{name}))"
+
+
+def _equal_bits(name: str) -> str:
+    """SQL: bits for equal values; the commoner of the two sides counts."""
+    return f"log2({_WEIGHED[name].agreement} / greatest(l.{name}_chance, r.{name}_chance))"
+
+
+def _is_typo(left: str, right: str, distance: str) -> str:
+    """SQL: whether two name elements are a slip of the pen apart: few edits for their length, or letters swapped."""
+    shorter = f"least(length(l.{left}), length(r.{right}))"
+    return (
+        f"(({distance} <= 1 and {shorter} >= 3) or ({distance} <= 2 and {shorter} >= 6)"
+        f" or ({distance} = 2 and {shorter} >= 4 and l.{_LETTERS[left]} = r.{_LETTERS[right]}))"
+    )
+
+
+def _name_element(left: str, right: str, distance: str, same: str = "false") -> str:
+    """SQL: bits for two name elements: equal, a typo (or ``same`` in other words), alike, different, one missing."""
+    one, two = f"l.{left}", f"r.{right}"
+    chance = f"greatest(l.{left}_chance, r.{right}_chance)"
     equal = f"log2({NAME.agreement} / {chance})"
     shorter, longer = f"least(length({one}), length({two}))", f"greatest(length({one}), length({two}))"
     return (
-        f"case when {one} is null or {two} is null then 0"
-        f" when {one} = {two} then {equal}"
-        f" when ({distance} <= 1 and {shorter} >= 3) or ({distance} <= 2 and {shorter} >= 6)"
-        f" or ({distance} = 2 and {shorter} >= 4 and l_{letters[left]} = r_{letters[right]})"
-        f" then least(log2(0.25 / {chance}), {equal} - 1)"
+        f"case when {one} is null or {two} is null then 0 when {distance} = 0 then {equal}"
+        f" when {same} or {_is_typo(left, right, distance)} then least(log2(0.25 / {chance}), {equal} - 1)"
         f" when {distance} <= 0.4 * {longer} or ({shorter} >= 3 and (starts_with({one}, {two})"
         f" or starts_with({two}, {one}))) or ({shorter} = 1 and substr({one}, 1, 1) = substr({two}, 1, 1))"
         " then 2.5 else -2.6 end"
     )
 
 
-def _is_close(distance: str, left: str, right: str) -> str:
-    """Whether two name elements are equal or a typo apart."""
-    shorter = f"least(length(l_{left}), length(r_{right}))"
-    letters = {"first_name": "first_letters", "last_name": "last_letters"}
-    return (
-        f"coalesce({distance} = 0 or ({distance} <= 1 and {shorter} >= 3) or ({distance} <= 2 and {shorter} >= 6)"
-        f" or ({distance} = 2 and {shorter} >= 4 and l_{letters[left]} = r_{letters[right]}), false)"
-    )
-
-
-def _different_digits() -> str:
-    return " + ".join(
-        f"case when substr(l_birth_date, {place}, 1) <> substr(r_birth_date, {place}, 1) then 1 else 0 end"
-        for place in range(1, 9)
-    )
-
-
 _BIRTH_DATE_BITS = (
-    "case when digits is null then 0"
-    f" when digits = 0 then log2({BIRTH_DATE.agreement} / birth_date_chance)"
+    f"case when digits is null then 0 when digits = 0 then {_equal_bits('birth_date')}"
     " when digits = 1 then 6.2 when digits = 2 then 3.2 when digits = 3 then 0.3"
     " when years_apart <= 1 then 0.3 else -3.6 end"
 )
 
 _EMAIL_BITS = (
-    "case when l_email is null or r_email is null then"
+    "case when l.email is null or r.email is null then"
     # A name that the other record lacks may stand in its address.
-    " case when l_email is null and r_last_name is null and length(l_last_name) >= 4"
-    " and contains(r_email_local, l_last_name) then 6.5"
-    " when r_email is null and l_last_name is null and length(r_last_name) >= 4"
-    " and contains(l_email_local, r_last_name) then 6.5"
-    " when l_email is null and r_first_name is null and length(l_first_name) >= 4"
-    " and contains(r_email_local, l_first_name) then 5"
-    " when r_email is null and l_first_name is null and length(r_first_name) >= 4"
-    " and contains(l_email_local, r_first_name) then 5"
+    " case when l.email is null and r.last_name is null and length(l.last_name) >= 4"
+    " and contains(r.email_local, l.last_name) then 6.5"
+    " when r.email is null and l.last_name is null and length(r.last_name) >= 4"
+    " and contains(l.email_local, r.last_name) then 6.5"
+    " when l.email is null and r.first_name is null and length(l.first_name) >= 4"
+    " and contains(r.email_local, l.first_name) then 5"
+    " when r.email is null and l.first_name is null and length(r.first_name) >= 4"
+    " and contains(l.email_local, r.first_name) then 5"
     " else 0 end"
-    f" when l_email = r_email then {_equal_bits('email', EMAIL)}"
-    " when (l_email_local = r_email_local and length(l_email_local) >= 5)"
-    " or (levenshtein(l_email_local, r_email_local) <= 2"
-    " and least(length(l_email_local), length(r_email_local)) >= 5) then 11"
-    " when levenshtein(l_email_local, r_email_local)"
-    " <= 0.34 * greatest(length(l_email_local), length(r_email_local)) then 6.5"
-    " when l_email_domain = r_email_domain then -1 else -6 end"
+    f" when l.email = r.email then {_equal_bits('email')}"
+    # Addresses made of a name are alike when the names are, which is counted already: their numbers tell them apart.
+    " when email_distance = 0 and length(l.email_local) >= 5 then"
+    " case when is_named_email and length(l.email_digits) = 0 then 6 else 11 end"
+    " when email_distance <= 2 and least(length(l.email_local), length(r.email_local)) >= 5 then"
+    " case when is_named_email and l.email_digits <> r.email_digits then 1 else 11 end"
+    f" when email_distance <= 0.34 * {_longer('email_local')} then case when is_named_email then 0 else 6.5 end"
+    " when l.email_domain = r.email_domain then -1 else -6 end"
 )
 
 _PHONE_BITS = (
-    "case when l_phone is null or r_phone is null then 0 when l_phone = r_phone then 14"
-    " when levenshtein(l_phone, r_phone) <= 1 then 6 else -2 end"
+    "case when phone_distance is null then 0 when phone_distance = 0 then 14 when phone_distance = 1 then 6 else -2 end"
 )
 
 _CITY_BITS = (
-    "case when l_city is null or r_city is null then 0"
-    f" when l_city = r_city then {_equal_bits('city', CITY)}"
-    " when levenshtein(l_city, r_city) <= 0.34 * greatest(length(l_city), length(r_city))"
-    " then log2(0.3 / greatest(greatest(l_city_chance, r_city_chance), 0.004)) else -3 end"
+    f"case when city_distance is null then 0 when city_distance = 0 then {_equal_bits('city')}"
+    f" when city_distance <= 0.34 * {_longer('city')}"
+    " then log2(0.3 / greatest(l.city_chance, r.city_chance, 0.004)) else -3 end"
 )
 
 _POSTCODE_BITS = (
-    "case when l_postcode is null or r_postcode is null then 0"
-    f" when l_postcode = r_postcode then {_equal_bits('postcode', POSTCODE)}"
-    " when levenshtein(l_postcode, r_postcode) <= 1 or l_postcode_letters = r_postcode_letters"
-    " then log2(0.15 / greatest(greatest(l_postcode_chance, r_postcode_chance), 0.015))"
-    " when substr(l_postcode, 1, 3) = substr(r_postcode, 1, 3) then 2 else -3.5 end"
+    f"case when postcode_distance is null then 0 when postcode_distance = 0 then {_equal_bits('postcode')}"
+    " when postcode_distance = 1 or l.postcode_letters = r.postcode_letters"
+    " then log2(0.15 / greatest(l.postcode_chance, r.postcode_chance, 0.015))"
+    " when substr(l.postcode, 1, 3) = substr(r.postcode, 1, 3) then 2 else -3.5 end"
 )
 
 _STREET_BITS = (
-    "case when l_street is null or r_street is null then 0"
-    f" when l_street = r_street then {_equal_bits('street', STREET)}"
-    " when levenshtein(l_street, r_street) <= 0.25 * greatest(length(l_street), length(r_street)) then 9.1"
-    " when levenshtein(l_street_letters, r_street_letters)"
-    " <= 0.25 * greatest(length(l_street_letters), length(r_street_letters)) then 3 else -2.8 end"
+    f"case when street_distance is null then 0 when street_distance = 0 then {_equal_bits('street')}"
+    f" when street_distance <= 0.25 * {_longer('street')} and not is_other_house then 9.1"
+    f" when letters_distance <= 0.25 * {_longer('street_letters')} then 3 else -2.8 end"
 )
 
+_PAIRS_AT_ONCE = 1_000_000
+"""Pairs that are scored in one go: what bounds the memory."""
 
-def score_sql(pairs: str, record_count: int) -> str:
-    """SQL: every pair of ``pairs`` (left_number, right_number) with its score and the bits of each field.
 
-    Columns: left_number, right_number, score_bits, and name_bits, birth_date_bits, email_bits, phone_bits, city_bits,
-    postcode_bits, street_bits, is_guarded. ``record_count`` is how many records there are: the more, the more a
-    chance agreement is to be expected.
+def score_pairs(
+    warehouse: Warehouse, pairs: str, record_count: int, result: str, *, minimum: float | None = None
+) -> None:
+    """Write the temporary table ``result``: the pairs of the query ``pairs`` (left_number, right_number) with scores.
+
+    Columns: left_number, right_number, score_bits, and what each field said: name_bits, birth_date_bits, email_bits,
+    phone_bits, city_bits, postcode_bits, street_bits. ``record_count`` is how many records there are: the more, the
+    more agreements by chance are to be expected. Pairs below ``minimum`` are left out.
     """
-    columns = [*_WEIGHED, *(f"{name}_chance" for name in _WEIGHED), "email_local", "email_domain", "phone"]
-    columns += ["first_letters", "last_letters", "postcode_letters", "street_letters"]
-    both = ", ".join(f"{side}.{name} as {side}_{name}" for side in ("l", "r") for name in columns)
-    joined = (
-        f"select left_number, right_number, {both} from ({pairs}) as pairs"
-        f" inner join {PEOPLE} as l on left_number = l.number inner join {PEOPLE} as r on right_number = r.number"
+    run = warehouse.run
+    run(f"create or replace temp table score_queue as {pairs}")
+    count = int(warehouse.scalar("select count(*) from score_queue"))
+    condition = f" where score_bits >= {minimum}" if minimum is not None else ""
+    for begin in range(0, max(count, 1), _PAIRS_AT_ONCE):
+        part = f"select * from score_queue where rowid >= {begin} and rowid < {begin + _PAIRS_AT_ONCE}"
+        # A table per step: every distance is computed once, however often the next step asks for it.
+        run(f"create or replace temp table score_distances as {_distances_sql(part)}")
+        run(f"create or replace temp table score_fields as {_fields_sql()}")
+        scored = f"select * from ({_total_sql(record_count)}) as totals{condition}"
+        run(f"insert into {result} {scored}" if begin else f"create or replace temp table {result} as {scored}")
+    for table in ("score_queue", "score_distances", "score_fields"):
+        run(f"drop table {table}")
+
+
+def _joined(pairs: str) -> str:
+    return (
+        f"{pairs} as pairs inner join {PEOPLE} as l on pairs.left_number = l.number"
+        f" inner join {PEOPLE} as r on pairs.right_number = r.number"
     )
-    distances = (
-        "select *, case when l_birth_date is not null and r_birth_date is not null then "
-        f"{_different_digits()} end as digits,"
-        " abs(cast(substr(l_birth_date, 1, 4) as integer) - cast(substr(r_birth_date, 1, 4) as integer))"
-        " as years_apart,"
-        " greatest(l_birth_date_chance, r_birth_date_chance) as birth_date_chance,"
-        " levenshtein(l_first_name, r_first_name) as first_distance,"
-        " levenshtein(l_last_name, r_last_name) as last_distance,"
-        " levenshtein(l_first_name, r_last_name) as first_last_distance,"
-        " levenshtein(l_last_name, r_first_name) as last_first_distance"
-        f" from ({joined}) as joined"
+
+
+def _distances_sql(pairs: str) -> str:
+    return (
+        "select left_number, right_number, hamming(l.birth_date, r.birth_date) as digits,"
+        " abs(cast(substr(l.birth_date, 1, 4) as integer) - cast(substr(r.birth_date, 1, 4) as integer))"
+        f" as years_apart, {_distance('first_name')} as first_distance, {_distance('last_name')} as last_distance,"
+        f" {_distance('first_name', 'last_name')} as first_last_distance,"
+        f" {_distance('last_name', 'first_name')} as last_first_distance, {_distance('email_local')} as email_distance,"
+        f" {_distance('phone')} as phone_distance, {_distance('city')} as city_distance,"
+        f" {_distance('postcode')} as postcode_distance, {_distance('street')} as street_distance,"
+        f" {_distance('street_letters')} as letters_distance,"
+        " coalesce(levenshtein(l.house_number, r.house_number) > 1, false) as is_other_house,"
+        " coalesce((length(l.last_name) >= 3 and contains(l.email_local, l.last_name)"
+        " and contains(r.email_local, r.last_name)) or (length(l.first_name) >= 3"
+        " and contains(l.email_local, l.first_name) and contains(r.email_local, r.first_name)), false)"
+        f" as is_named_email from {_joined(f'({pairs})')}"
     )
+
+
+def _fields_sql() -> str:
+    is_same_name = "coalesce(l.full_first_name = r.full_first_name, false)"
     crossed_close = (
-        f"({_is_close('first_last_distance', 'first_name', 'last_name')}"
-        f" or {_is_close('last_first_distance', 'last_name', 'first_name')})"
+        f"(first_last_distance = 0 or last_first_distance = 0"
+        f" or {_is_typo('first_name', 'last_name', 'first_last_distance')}"
+        f" or {_is_typo('last_name', 'first_name', 'last_first_distance')})"
     )
-    fields = (
-        "select left_number, right_number, digits, years_apart, l_first_name, r_first_name,"
-        f" {_name_element('first_name', 'first_name', 'first_distance')} as first_bits,"
+    return (
+        "select left_number, right_number, digits, years_apart,"
+        f" {_name_element('first_name', 'first_name', 'first_distance', is_same_name)} as first_bits,"
         f" {_name_element('last_name', 'last_name', 'last_distance')} as last_bits,"
         f" {_name_element('first_name', 'last_name', 'first_last_distance')} as first_last_bits,"
         f" {_name_element('last_name', 'first_name', 'last_first_distance')} as last_first_bits,"
-        f" case when {crossed_close} then first_last_bits + last_first_bits - 1.5 end as crossed_bits,"
+        f" coalesce({crossed_close}, false) as is_crossed_close, first_distance is null as is_first_name_unknown,"
         f" {_BIRTH_DATE_BITS} as birth_date_bits, {_EMAIL_BITS} as email_bits, {_PHONE_BITS} as phone_bits,"
         f" {_CITY_BITS} as city_bits, {_POSTCODE_BITS} as postcode_bits, {_STREET_BITS} as street_bits"
-        f" from ({distances}) as distances"
+        f" from {_joined('score_distances')}"
     )
-    named = (
-        "select *, greatest(first_bits + last_bits, crossed_bits) as name_bits,"
-        " coalesce(crossed_bits > first_bits + last_bits, false) as is_crossed"
-        f" from ({fields}) as fields"
-    )
-    judged = (
-        # One name agrees and the other does not: the family's name and two first names, however they are written.
-        "select *, case when is_crossed then least(first_last_bits, last_first_bits) <= -2.6"
-        " else first_bits <= -2.6 end as is_other_person,"
-        " l_first_name is null or r_first_name is null as is_first_name_unknown"
-        f" from ({named}) as named"
-    )
-    positive = [f"greatest({name}_bits, 0)" for name in ("city", "postcode", "street")]
-    negative = [f"least({name}_bits, 0)" for name in ("city", "postcode", "street")]
+
+
+def _total_sql(record_count: int) -> str:
+    address = ("city_bits", "postcode_bits", "street_bits")
+    positive = ", ".join(f"greatest({bits}, 0)" for bits in address)
     total = (
         f"1 - log2({max(record_count, 2)}) + name_bits + birth_date_bits + email_bits + phone_bits"
         # Parts of an address come together: the second and third that agree say less than they would alone.
-        f" + 0.4 * greatest({', '.join(positive)}) + 0.6 * ({' + '.join(positive)}) + {' + '.join(negative)}"
+        f" + 0.4 * greatest({positive}) + 0.6 * ({positive.replace(', greatest', ' + greatest')})"
+        f" + {' + '.join(f'least({bits}, 0)' for bits in address)}"
     )
-    return (
-        "select left_number, right_number, least(total_bits, guard_bits) as score_bits, name_bits, birth_date_bits,"
-        " email_bits, phone_bits, city_bits, postcode_bits, street_bits, guard_bits from"
-        f" (select *, {total} as total_bits,"
-        f" case when is_other_person and digits > 2 then {GUARD_BITS}"
+    guard = (
+        # One name agrees and the other does not: a family's name and two first names, however they are written.
+        f"case when is_other_person and digits > 2 then {GUARD_BITS}"
         f" when is_other_person and digits is null then {GUARD_BITS_WITHOUT_BIRTH_DATE}"
         f" when is_first_name_unknown and digits > 2 and years_apart > 1 then {GUARD_BITS_WITHOUT_FIRST_NAME} end"
-        f" as guard_bits from ({judged}) as judged) as totals"
+    )
+    names = (
+        "select *, case when is_crossed then crossed_bits else first_bits + last_bits end as name_bits,"
+        " case when is_crossed then least(first_last_bits, last_first_bits) else first_bits end <= -2.6"
+        " as is_other_person from (select *, first_last_bits + last_first_bits - 1.5 as crossed_bits,"
+        " is_crossed_close and first_last_bits + last_first_bits - 1.5 > first_bits + last_bits as is_crossed"
+        " from score_fields) as crossed"
+    )
+    return (
+        f"select left_number, right_number, least({total}, {guard}) as score_bits, name_bits, birth_date_bits,"
+        f" email_bits, phone_bits, city_bits, postcode_bits, street_bits from ({names}) as named"
     )

@@ -17,6 +17,7 @@ READS = [
     dg.AssetKey(["intermediate", "int_identity_profiles"]),
     dg.AssetKey(["staging", "stg_identity_decisions"]),
     dg.AssetKey(["seeds", "junk_identifiers"]),
+    dg.AssetKey(["seeds", "nicknames"]),
 ]
 TABLES = {
     "record_links": "Every source record that belongs to a person, with the customer it was joined to.",
