@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from lifecycle import __version__
 from lifecycle.errors import LifecycleError, SettingsError
+from lifecycle.identity import survivorship
 from lifecycle.settings import Settings
 from lifecycle.warehouse import Warehouse, quoted
 
@@ -78,7 +79,7 @@ def resolve_day(settings: Settings, *, latest: date, now: datetime) -> date:
 
 
 def pin(warehouse: Warehouse, settings: Settings, run_id: str, as_of: date) -> Build:
-    """Fix the run's day and thresholds in the warehouse."""
+    """Fix the run's day, thresholds and survivorship rules in the warehouse."""
     build = Build(run_id, as_of, local_midnight_after(as_of, settings))
     own(warehouse, run_id)
     with warehouse.transaction():
@@ -86,8 +87,14 @@ def pin(warehouse: Warehouse, settings: Settings, run_id: str, as_of: date) -> B
             "update ops.build set as_of = ?, as_of_end = ? where run_id = ?", [as_of, build.as_of_end, run_id]
         )
         warehouse.run("update ops.run_log set as_of = ? where run_id = ?", [as_of, run_id])
-        write_thresholds(warehouse, settings)
+        write_rules(warehouse, settings)
     return build
+
+
+def write_rules(warehouse: Warehouse, settings: Settings) -> None:
+    """What the settings decide and the models read: the thresholds and which values survive."""
+    write_thresholds(warehouse, settings)
+    survivorship.write_rules(warehouse, settings.identity.survivorship)
 
 
 def write_thresholds(warehouse: Warehouse, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +24,9 @@ from lifecycle.state import State
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 """The checkout: models, seeds and dbt_project lie beside this package."""
+
+STEWARDS = "stewards"
+"""The source that `lifecycle identity` writes."""
 
 DEFAULT_CONFIG = PROJECT_DIR / "examples" / "complete_journey" / "lifecycle.yml"
 
@@ -57,6 +61,12 @@ def _currency(code: str) -> str:
     return code
 
 
+def _country(code: str) -> str:
+    if not re.fullmatch(r"[A-Z]{2}", code):
+        raise ValueError(f"'{code}' is no country code of two capital letters (ISO 3166 alpha-2)")
+    return code
+
+
 def _day_or_word(text: str) -> str:
     if text not in ("latest", "today"):
         try:
@@ -72,11 +82,25 @@ def _memory(text: str) -> str:
     return text
 
 
+SURVIVORSHIP_RULES = ("latest", "earliest", "most_frequent")
+"""How one of several values is chosen (docs/customer-360.md)."""
+
+
+def _survivorship_rule(name: str) -> str:
+    if name not in SURVIVORSHIP_RULES:
+        near = difflib.get_close_matches(name, SURVIVORSHIP_RULES, 1)
+        hint = f", did you mean '{near[0]}'?" if near else ""
+        raise ValueError(f"'{name}' is none of: {', '.join(SURVIVORSHIP_RULES)}{hint}")
+    return name
+
+
 TimeZone = Annotated[str, AfterValidator(_known_timezone)]
 PlainName = Annotated[str, AfterValidator(_plain_name)]
 Currency = Annotated[str, AfterValidator(_currency)]
+Country = Annotated[str, AfterValidator(_country)]
 AsOf = Annotated[str, AfterValidator(_day_or_word)]
 Memory = Annotated[str, AfterValidator(_memory)]
+SurvivorshipRule = Annotated[str, AfterValidator(_survivorship_rule)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -160,9 +184,33 @@ class QualitySettings(Part):
     max_nesting: Annotated[int, Field(ge=1)] = 50
 
 
+class FieldSurvivorship(Part):
+    """How the value of one field is chosen when the contact records of a customer disagree."""
+
+    rule: SurvivorshipRule | None = None
+    sources: list[PlainName] = []
+    """Sources that are asked first, in this order; the others after them."""
+
+
+class SurvivorshipSettings(Part):
+    default: SurvivorshipRule = "latest"
+    fields: dict[str, FieldSurvivorship] = {}
+
+
 class IdentitySettings(Part):
     max_contacts_per_identifier: Annotated[int, Field(ge=1)] = 10
-    """An email shared by more contacts than this links nobody (a shop's own address, a test address)."""
+    """An identifier that more people than this seem to share links nobody (a shop's own address, a test address)."""
+    default_country: Country | None = None
+    """Whose dialling rules hold for a phone without a country code, where the record names no country."""
+    probable_links: bool = True
+    """Whether contact records are joined by likeness too, and not by equal identifiers alone."""
+    link_bits: Annotated[float, Field(ge=-5, le=40)] = 0
+    """The score from which two records may be one person: 0 bits is an even chance, 10 bits a thousand to one."""
+    review_bits: Annotated[float, Field(ge=0, le=10)] = 3
+    """Pairs that miss ``link_bits`` by no more than this are listed for a steward."""
+    decisions_file: str = "identity_decisions.csv"
+    """Where `lifecycle identity merge` and `split` write, beside lifecycle.yml; read as a source as soon as it exists."""
+    survivorship: SurvivorshipSettings = SurvivorshipSettings()
 
 
 class Loyalty(Part):
@@ -294,6 +342,14 @@ class Settings(Part):
     def folder(self) -> Path:
         """The folder of ``lifecycle.yml``; every relative path in it starts here."""
         return self.config_file.parent
+
+    @property
+    def inputs(self) -> list[Source]:
+        """The sources, and the stewards' decisions once somebody has made one."""
+        if not (self.folder / self.identity.decisions_file).exists():
+            return self.sources
+        stewards = Source(name=STEWARDS, table="identity_decisions", path=self.identity.decisions_file)
+        return [*self.sources, stewards]
 
     @property
     def state(self) -> State:
@@ -468,15 +524,19 @@ def _problem(detail: Any, path: Path, lines: dict[tuple[str | int, ...], int]) -
 
 def _fields_at(key: tuple[str | int, ...]) -> list[str]:
     model: Any = Settings
+    is_mapping = False
     for part in key:
-        if isinstance(part, int):
+        if isinstance(part, int) or is_mapping:
+            # A position in a list, or a name that the file's author chose.
+            is_mapping = False
             continue
         field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
         if field is None:
             return []
         annotation = field.annotation
         arguments = getattr(annotation, "__args__", ())
-        model = arguments[0] if arguments and isinstance(arguments[0], type) else annotation
+        is_mapping = getattr(annotation, "__origin__", None) is dict
+        model = arguments[-1] if arguments and isinstance(arguments[-1], type) else annotation
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return []
     return [name for name in model.model_fields if name != "config_file"]
@@ -484,6 +544,22 @@ def _fields_at(key: tuple[str | int, ...]) -> list[str]:
 
 def _repeated(names: list[str]) -> list[int]:
     return [index for index, name in enumerate(names) if name in names[:index]]
+
+
+def _survivorship_mistakes(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str, list[str]]]:
+    """Place, problem and the names that are known there."""
+    from lifecycle.identity.survivorship import FIELDS
+
+    contact_sources = sorted({source.name for source in settings.sources if source.table == "contacts"})
+    for field, survivorship in settings.identity.survivorship.fields.items():
+        place = ("identity", "survivorship", "fields", field)
+        if field not in FIELDS:
+            yield place, f"'{field}' is no field that survivorship decides", sorted(FIELDS)
+        for index, name in enumerate(survivorship.sources):
+            if name not in contact_sources:
+                yield (*place, "sources", index), f"'{name}' is no source of contacts", contact_sources
+        for index in _repeated(survivorship.sources):
+            yield (*place, "sources", index), f"'{survivorship.sources[index]}' stands here a second time", []
 
 
 def _cross_checks(settings: Settings, path: Path, lines: dict[tuple[str | int, ...], int]) -> list[SettingsError]:
@@ -508,12 +584,13 @@ def _cross_checks(settings: Settings, path: Path, lines: dict[tuple[str | int, .
             wrong(("sources", index, "table"), f"'{source.table}' is no table of the input contract", sorted(TABLES))
             continue
         known = [column.name for column in table.columns]
-        for name in source.columns:
+        for part, name in [("columns", name) for name in source.columns] + [
+            ("constants", name) for name in source.constants
+        ]:
             if name not in known:
-                wrong(("sources", index, "columns", name), f"'{name}' is no column of {source.table}", known)
-        for name in source.constants:
-            if name not in known:
-                wrong(("sources", index, "constants", name), f"'{name}' is no column of {source.table}", known)
+                wrong(("sources", index, part, name), f"'{name}' is no column of {source.table}", known)
+    for mistake in _survivorship_mistakes(settings):
+        wrong(*mistake)
     destinations = [destination.name for destination in settings.destinations]
     for index in _repeated(destinations):
         wrong(("destinations", index, "name"), f"'{destinations[index]}' is the name of two destinations", [])

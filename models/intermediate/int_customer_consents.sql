@@ -42,7 +42,10 @@ customers as (
         customer_id,
         bool_or(channel = 'email' and is_granted) as email_consent,
         bool_or(channel = 'sms' and is_granted) as sms_consent,
-        bool_or(channel = 'ads' and is_granted) as ads_consent
+        bool_or(channel = 'ads' and is_granted) as ads_consent,
+        bool_or(channel = 'phone' and is_granted) as phone_consent,
+        bool_or(channel = 'post' and is_granted) as post_consent,
+        bool_or(channel = 'push' and is_granted) as push_consent
     from consents_ranked
     where consent_rank = 1
     group by customer_id

@@ -2,38 +2,17 @@
 
 with
 
-contacts as (select * from {{ ref('stg_contacts') }}),
+fields as (select * from {{ ref('int_customer_fields') }} where field_name = 'persona'),
 
 settings as (select * from {{ ref('stg_lifecycle_settings') }}),
 
-links as (select * from {{ source('identity', 'record_links') }} where record_table = 'contacts'),
-
-personas_ranked as (
-    select
-        links.customer_id,
-        contacts.persona,
-        row_number() over (
-            partition by links.customer_id
-            order by
-                contacts.created_at desc nulls last,
-                links.source_system asc nulls last,
-                links.record_id asc nulls last
-        ) as persona_rank
-    from contacts
-    inner join links
-        on contacts.source_system = links.source_system
-        and contacts.contact_id = links.record_id
-    where contacts.persona is not null
-),
-
 personas as (
     select
-        personas_ranked.customer_id,
-        personas_ranked.persona,
+        fields.customer_id,
+        fields.field_value as persona,
         coalesce(settings.threshold_persona, 'default') as threshold_persona
-    from personas_ranked
-    left join settings on personas_ranked.persona = settings.threshold_persona
-    where personas_ranked.persona_rank = 1
+    from fields
+    left join settings on fields.field_value = settings.threshold_persona
 )
 
 select * from personas

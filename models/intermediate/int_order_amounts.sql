@@ -110,6 +110,7 @@ amounts as (
         -- times
         orders_rated.ordered_at,
         orders_rated.order_date,
+        orders_rated.delivered_at,
         orders_rated.cancelled_at
     from orders_rated
     left join lines_added

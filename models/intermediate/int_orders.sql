@@ -51,6 +51,7 @@ orders_netted as (
         orders.ordered_at,
         orders.order_date,
         cast(date_trunc('month', orders.order_date) as date) as order_month,
+        orders.delivered_at,
         refunds_added.fully_refunded_at
     from orders
     left join refunds_added on orders.order_key = refunds_added.order_key

@@ -1,5 +1,5 @@
 -- Grain: one row per thing that happened to a customer; event_id = kind:source:record id.
--- An order that a touchpoint reports as well is one event: the order.
+-- An order or delivery that a touchpoint reports as well is one event: that of the order.
 
 with
 
@@ -27,7 +27,24 @@ subscriptions as (select * from {{ ref('stg_subscriptions') }}),
 
 subscription_events as (select * from {{ ref('stg_subscription_events') }}),
 
+consents as (select * from {{ ref('stg_consents') }}),
+
 links as (select * from {{ source('identity', 'record_links') }}),
+
+orders_reported as (
+    select
+        id_namespace,
+        order_id,
+        'order_placed' as event_name
+    from orders
+    union all
+    select
+        id_namespace,
+        order_id,
+        'order_delivered' as event_name
+    from orders
+    where delivered_at is not null
+),
 
 touchpoints_named as (
     select
@@ -38,21 +55,8 @@ touchpoints_named as (
 
 touchpoints_typed as (
     select
-        'touchpoints' as record_table,
-        touchpoints_named.touchpoint_id as record_id,
-        'touchpoint' as event_kind,
-        touchpoints_named.source_system,
-        coalesce(touchpoint_types.event_name, touchpoint_aliases.event_name, 'other') as event_name,
-        touchpoints_named.channel,
-        touchpoints_named.order_id,
-        cast(null as string) as ticket_id,
-        touchpoints_named.campaign_id,
-        touchpoints_named.product_id,
-        touchpoints_named.event_amount as amount,
-        touchpoints_named.currency,
-        coalesce(touchpoints_named.is_machine, false) as is_machine,
-        false as is_good_review,
-        touchpoints_named.occurred_at
+        touchpoints_named.*,
+        coalesce(touchpoint_types.event_name, touchpoint_aliases.event_name, 'other') as event_name
     from touchpoints_named
     left join
         touchpoint_types
@@ -60,33 +64,70 @@ touchpoints_typed as (
     left join
         touchpoint_aliases
         on touchpoints_named.normalised_event_name = touchpoint_aliases.source_event_name
-    left join orders
-        on touchpoints_named.id_namespace = orders.id_namespace
-        and touchpoints_named.order_id = orders.order_id
-    where orders.order_key is null
-        or coalesce(touchpoint_types.event_name, touchpoint_aliases.event_name, 'other')
-        != 'order_placed'
+),
+
+touchpoint_events as (
+    select
+        'touchpoints' as record_table,
+        touchpoints_typed.touchpoint_id as record_id,
+        'touchpoint' as event_kind,
+        touchpoints_typed.source_system,
+        touchpoints_typed.event_name,
+        touchpoints_typed.channel,
+        touchpoints_typed.session_id,
+        touchpoints_typed.order_id,
+        cast(null as string) as ticket_id,
+        touchpoints_typed.campaign_id,
+        touchpoints_typed.product_id,
+        touchpoints_typed.event_amount as amount,
+        touchpoints_typed.currency,
+        coalesce(touchpoints_typed.is_machine, false) as is_machine,
+        false as is_good_review,
+        touchpoints_typed.occurred_at
+    from touchpoints_typed
+    anti join orders_reported
+        on touchpoints_typed.id_namespace = orders_reported.id_namespace
+        and touchpoints_typed.order_id = orders_reported.order_id
+        and touchpoints_typed.event_name = orders_reported.event_name
+),
+
+order_moments as (
+    select
+        orders.*,
+        moments.event_kind,
+        moments.event_name,
+        case moments.event_name
+            when 'order_placed' then orders.ordered_at
+            else orders.delivered_at
+        end as occurred_at
+    from orders
+    cross join (
+        values ('order', 'order_placed'), ('order_delivered', 'order_delivered')
+    ) as moments (event_kind, event_name)
+    where not orders.is_cancelled and not orders.is_test
 ),
 
 order_events as (
     select
         'orders' as record_table,
         order_id as record_id,
-        'order' as event_kind,
+        event_kind,
         source_system,
-        'order_placed' as event_name,
+        event_name,
         order_channel as channel,
+        cast(null as string) as session_id,
         order_id,
         cast(null as string) as ticket_id,
         cast(null as string) as campaign_id,
         cast(null as string) as product_id,
-        cast(total_amount as decimal(18, 4)) as amount,
-        currency,
+        case when event_name = 'order_placed' then cast(total_amount as decimal(18, 4)) end
+            as amount,
+        case when event_name = 'order_placed' then currency end as currency,
         false as is_machine,
         false as is_good_review,
-        ordered_at as occurred_at
-    from orders
-    where not is_cancelled and not is_test
+        occurred_at
+    from order_moments
+    where occurred_at is not null
 ),
 
 contact_events as (
@@ -97,6 +138,7 @@ contact_events as (
         source_system,
         'contact_created' as event_name,
         acquisition_source as channel,
+        cast(null as string) as session_id,
         cast(null as string) as order_id,
         cast(null as string) as ticket_id,
         cast(null as string) as campaign_id,
@@ -118,6 +160,7 @@ closing_events as (
         source_system,
         'account_closed' as event_name,
         cast(null as string) as channel,
+        cast(null as string) as session_id,
         cast(null as string) as order_id,
         cast(null as string) as ticket_id,
         cast(null as string) as campaign_id,
@@ -131,14 +174,34 @@ closing_events as (
     where account_closed_at is not null
 ),
 
+ticket_moments as (
+    select
+        tickets.*,
+        moments.event_kind,
+        moments.event_name,
+        case moments.event_name
+            when 'ticket_opened' then tickets.opened_at
+            when 'ticket_replied' then tickets.first_replied_at
+            else tickets.solved_at
+        end as occurred_at
+    from tickets
+    cross join (
+        values
+        ('ticket', 'ticket_opened'),
+        ('ticket_replied', 'ticket_replied'),
+        ('ticket_solved', 'ticket_solved')
+    ) as moments (event_kind, event_name)
+),
+
 ticket_events as (
     select
         'tickets' as record_table,
         ticket_id as record_id,
-        'ticket' as event_kind,
+        event_kind,
         source_system,
-        'ticket_opened' as event_name,
+        event_name,
         ticket_channel as channel,
+        cast(null as string) as session_id,
         order_id,
         ticket_id,
         cast(null as string) as campaign_id,
@@ -147,8 +210,9 @@ ticket_events as (
         cast(null as string) as currency,
         false as is_machine,
         false as is_good_review,
-        opened_at as occurred_at
-    from tickets
+        occurred_at
+    from ticket_moments
+    where occurred_at is not null
 ),
 
 survey_events as (
@@ -159,6 +223,7 @@ survey_events as (
         source_system,
         'survey_answered' as event_name,
         survey_kind as channel,
+        cast(null as string) as session_id,
         order_id,
         ticket_id,
         cast(null as string) as campaign_id,
@@ -181,6 +246,7 @@ review_events as (
             when coalesce(is_testimonial, false) then 'testimonial_given' else 'review_submitted'
         end as event_name,
         cast(null as string) as channel,
+        cast(null as string) as session_id,
         order_id,
         cast(null as string) as ticket_id,
         cast(null as string) as campaign_id,
@@ -202,6 +268,7 @@ loyalty_programme_events as (
         source_system,
         'loyalty_' || event_kind as event_name,
         cast(null as string) as channel,
+        cast(null as string) as session_id,
         cast(null as string) as order_id,
         cast(null as string) as ticket_id,
         cast(null as string) as campaign_id,
@@ -215,7 +282,7 @@ loyalty_programme_events as (
 ),
 
 records_unioned as (
-    select * from touchpoints_typed
+    select * from touchpoint_events
     union all
     select * from order_events
     union all
@@ -244,12 +311,14 @@ records_linked as (
         records_unioned.event_name,
         records_unioned.channel,
         records_unioned.source_system,
+        records_unioned.session_id,
         records_unioned.order_id,
         records_unioned.ticket_id,
         records_unioned.campaign_id,
         records_unioned.product_id,
         records_unioned.amount,
         records_unioned.currency,
+        records_unioned.event_kind = 'touchpoint' as is_touchpoint,
         records_unioned.is_machine,
         records_unioned.is_good_review,
         records_unioned.occurred_at
@@ -267,12 +336,14 @@ refunds_linked as (
         'order_refunded' as event_name,
         cast(null as string) as channel,
         refunds.source_system,
+        cast(null as string) as session_id,
         orders.order_id,
         cast(null as string) as ticket_id,
         cast(null as string) as campaign_id,
         cast(null as string) as product_id,
         cast(refunds.refund_amount as decimal(18, 4)) as amount,
         orders.currency,
+        false as is_touchpoint,
         false as is_machine,
         false as is_good_review,
         refunds.refunded_at as occurred_at
@@ -282,9 +353,23 @@ refunds_linked as (
     where refunds.customer_id is not null and not orders.is_cancelled and not orders.is_test
 ),
 
+-- Two systems that share a namespace may both know a subscription: it is one.
+subscriptions_held as (
+    select
+        subscriptions.id_namespace,
+        subscriptions.subscription_id,
+        min(links.customer_id) as customer_id
+    from subscriptions
+    inner join links
+        on links.record_table = 'subscriptions'
+        and subscriptions.source_system = links.source_system
+        and subscriptions.subscription_id = links.record_id
+    group by subscriptions.id_namespace, subscriptions.subscription_id
+),
+
 subscription_changes_linked as (
     select
-        links.customer_id,
+        subscriptions_held.customer_id,
         concat_ws(
             ':',
             'subscription',
@@ -295,23 +380,93 @@ subscription_changes_linked as (
         'subscription_' || subscription_events.event_kind as event_name,
         cast(null as string) as channel,
         subscription_events.source_system,
+        cast(null as string) as session_id,
         cast(null as string) as order_id,
         cast(null as string) as ticket_id,
         cast(null as string) as campaign_id,
         cast(null as string) as product_id,
         cast(subscription_events.mrr_amount as decimal(18, 4)) as amount,
         subscription_events.currency,
+        false as is_touchpoint,
         false as is_machine,
         false as is_good_review,
         subscription_events.occurred_at
     from subscription_events
-    inner join subscriptions
-        on subscription_events.id_namespace = subscriptions.id_namespace
-        and subscription_events.subscription_id = subscriptions.subscription_id
+    inner join subscriptions_held
+        on subscription_events.id_namespace = subscriptions_held.id_namespace
+        and subscription_events.subscription_id = subscriptions_held.subscription_id
+),
+
+consent_moments as (
+    select
+        source_system,
+        {{ consent_record_id() }} as record_id,
+        channel,
+        purpose,
+        consent_status,
+        'consent' as event_kind,
+        'consent_' || consent_status as event_name,
+        changed_at as occurred_at
+    from consents
+    union all
+    select
+        source_system,
+        {{ consent_record_id() }} as record_id,
+        channel,
+        purpose,
+        consent_status,
+        'consent_confirmed' as event_kind,
+        'consent_confirmed' as event_name,
+        confirmed_at as occurred_at
+    from consents
+    where consent_status = 'granted' and confirmed_at is not null
+),
+
+-- Records that say the same of one person at one moment are one event.
+consents_linked as (
+    select distinct
+        links.customer_id,
+        consent_moments.source_system,
+        consent_moments.channel,
+        consent_moments.purpose,
+        consent_moments.consent_status,
+        consent_moments.event_kind,
+        consent_moments.event_name,
+        consent_moments.occurred_at
+    from consent_moments
     inner join links
-        on links.record_table = 'subscriptions'
-        and subscriptions.source_system = links.source_system
-        and subscriptions.subscription_id = links.record_id
+        on links.record_table = 'consents'
+        and consent_moments.source_system = links.source_system
+        and consent_moments.record_id = links.record_id
+),
+
+consent_events as (
+    select
+        customer_id,
+        -- The record's own id holds an email or phone; the customer and what was said name it as well.
+        concat_ws(
+            ':',
+            event_kind,
+            source_system,
+            concat_ws(
+                '|', customer_id, channel, purpose, consent_status, cast(occurred_at as string)
+            )
+        ) as event_id,
+        event_name,
+        channel,
+        source_system,
+        cast(null as string) as session_id,
+        cast(null as string) as order_id,
+        cast(null as string) as ticket_id,
+        cast(null as string) as campaign_id,
+        cast(null as string) as product_id,
+        cast(null as decimal(18, 4)) as amount,
+        cast(null as string) as currency,
+        false as is_touchpoint,
+        false as is_machine,
+        false as is_good_review,
+        occurred_at
+    from consents_linked
 ),
 
 events_unioned as (
@@ -320,6 +475,8 @@ events_unioned as (
     select * from refunds_linked
     union all
     select * from subscription_changes_linked
+    union all
+    select * from consent_events
 )
 
 select * from events_unioned

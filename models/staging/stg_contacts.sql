@@ -38,7 +38,8 @@ cleaned as (
         is_test,
         -- times
         {{ happened('account_closed_at') }} as account_closed_at,
-        created_at
+        created_at,
+        {{ happened('updated_at') }} as updated_at
     from records
     where {{ exists_as_of() }}
         and (created_at is null or created_at < {{ as_of_end() }})

@@ -16,7 +16,9 @@ cleaned as (
         agent_id,
         -- facts
         ticket_channel,
-        ticket_status,
+        -- What a later solution put in its place is not known.
+        case when solved_at >= {{ as_of_end() }} then null else lower(ticket_status) end
+            as ticket_status,
         lower(email) as email,
         phone,
         reason,

@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lifecycle.build import write_thresholds
-from lifecycle.identity.links import create_tables
+from lifecycle.build import write_rules
+from lifecycle.identity import merges, resolution
 from lifecycle.settings import LifecycleThresholds, Settings, Source
 from lifecycle.sources.contract import create_raw_tables_sql
 from lifecycle.warehouse import Warehouse, open_duckdb
 from orchestration.dbt import DBT_DIR, _environment
+
+BEFORE_IDENTITY = (
+    "+int_identity_records", "+int_identity_profiles", "+stg_identity_decisions", "junk_identifiers", "nicknames",
+)  # fmt: skip
+"""What has to be built before people are found in the records."""
 
 
 def settings_of(thresholds: LifecycleThresholds | None = None) -> Settings:
@@ -30,8 +35,9 @@ def empty_warehouse(path: Path, thresholds: LifecycleThresholds | None = None) -
         for statement in create_raw_tables_sql():
             warehouse.run(statement)
         warehouse.run("create schema if not exists ops")
-        create_tables(warehouse)
-        write_thresholds(warehouse, settings_of(thresholds))
+        resolution.create_tables(warehouse)
+        merges.create_tables(warehouse)
+        write_rules(warehouse, settings_of(thresholds))
 
 
 def _folders(target: Path) -> list[str]:

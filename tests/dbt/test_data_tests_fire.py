@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from lifecycle.identity.links import resolve
+from lifecycle.identity.resolution import Policy, resolve
 from lifecycle.warehouse import Warehouse
 from orchestration.dbt import data_tests
-from tests.dbt.project import DbtProject, NodeResult
+from tests.dbt.project import BEFORE_IDENTITY, DbtProject, NodeResult
 
 # A shop with four people: one buys again and again, one lapsed, one gave everything back, one only looks.
 RECORDS = """
-insert into raw.contacts (contact_id, email, created_at) values
-    ('ada', 'ada@example.com', '2023-01-01'), ('ben', 'ben@example.com', '2023-01-01'),
-    ('cleo', 'cleo@example.com', '2023-01-01');
+insert into raw.contacts (contact_id, email, created_at, country, household_id) values
+    ('ada', 'ada@example.com', '2023-01-01', 'FR', 'h1'), ('ben', 'ben@example.com', '2023-01-01', 'DE', null),
+    ('cleo', 'cleo@example.com', '2023-01-01', null, null);
 insert into raw.products (product_id, category, unit_cost_amount) values ('tea', 'Food > Tea', 2), ('toy', 'Toys', 3);
 insert into raw.orders (order_id, contact_id, ordered_at, order_status, total_amount, currency, tax_amount) values
     ('a1', 'ada', '2023-01-10 10:00', 'completed', 700, 'USD', 0),
@@ -32,6 +32,8 @@ insert into raw.refunds (refund_id, order_id, refunded_at, refund_amount, curren
     ('r1', 'c1', '2023-06-02 10:00', 60, 'USD'), ('r2', 'a2', '2023-04-02 10:00', 43, 'USD');
 insert into raw.touchpoints (touchpoint_id, anonymous_id, occurred_at, event_name, channel) values
     ('t1', 'cookie', '2023-06-01 10:00', 'Product Viewed', 'web');
+insert into raw.tickets (ticket_id, contact_id, opened_at, ticket_channel, ticket_status, solved_at) values
+    ('k1', 'ben', '2023-02-01 10:00', 'email', 'solved', '2023-02-02 10:00');
 insert into raw.consents (contact_id, channel, purpose, consent_status, changed_at) values
     ('ada', 'email', 'marketing', 'granted', '2023-01-01');
 """
@@ -39,6 +41,7 @@ DAY = {"LIFECYCLE_AS_OF": "2023-06-10", "LIFECYCLE_AS_OF_END": "2023-06-11 00:00
 
 HISTORY, C360 = "marts.customer_lifecycle_history", "marts.customer_360"
 SEGMENTS = "segments.segment_history"
+FIELDS, PROFILES = "intermediate.int_customer_fields", "intermediate.int_customer_profiles"
 
 # Kind of test → what happens to the data → tests that have to see it.
 ALTERATIONS: dict[str, list[tuple[str, str]]] = {
@@ -46,6 +49,7 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
         (f"update {C360} set customer_id = null where order_count = 3", "never_null_customer_360_"),
         (f"update {C360} set lifecycle_stage = null where order_count = 3", "never_null_customer_360_"),
         (f"update {SEGMENTS} set valid_from_at = null", "never_null_segment_history_"),
+        (f"update {FIELDS} set record_id = null where field_name = 'household_id'", "never_null_int_customer_fields_"),
     ],
     "unique": [(f"insert into {C360} from {C360} limit 1", "unique_customer_360_customer_id")],
     "relationships": [
@@ -56,6 +60,8 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
         ("insert into segments.segment_members from segments.segment_members limit 1", "unique_key_segment_members_"),
         ("update segments.segment_members set customer_id = null", "unique_key_segment_members_"),
         ("insert into identity.customer_links from identity.customer_links limit 1", "unique_key_customer_links_"),
+        (f"insert into {FIELDS} from {FIELDS} limit 1", "unique_key_int_customer_fields_"),
+        ("insert into seeds.ticket_statuses from seeds.ticket_statuses limit 1", "unique_key_ticket_statuses_"),
     ],
     "touching_intervals": [
         (
@@ -94,6 +100,22 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
         (f"update {C360} set net_revenue_amount = net_revenue_amount + 0.01 where order_count = 3", ""),
         (f"delete from {C360} where order_count = 3", ""),
         (f"update {C360} set order_count = 1 where order_count = 0", ""),
+    ],
+    "assert_profile_fields_come_from_a_record_of_the_customer": [
+        (f"update {PROFILES} set country = 'IT' where country = 'FR'", ""),
+        (f"update {PROFILES} set household_key = null", ""),
+        (f"update {FIELDS} set field_value = 'IT' where field_value = 'FR'", ""),
+        (f"update {FIELDS} set record_id = 'ben' where field_value = 'FR'", ""),
+        ("update identity.customer_links set customer_id = 'somebody else' where record_id = 'ada'", ""),
+        (f"delete from {PROFILES}", ""),
+    ],
+    "assert_customer_counts_equal_the_timeline": [
+        (f"update {C360} set ticket_count = 0", ""),
+        (f"update {C360} set review_count = 1", ""),
+        (f"update {C360} set touchpoint_count = 2 where touchpoint_count = 1", ""),
+        (f"update {C360} set email_delivered_count = 1", ""),
+        ("delete from marts.customer_timeline where event_name = 'ticket_opened'", ""),
+        (f"update {C360} set last_ticket_at = last_ticket_at + interval 1 second", ""),
     ],
     "assert_every_order_line_has_an_order": [
         ("update raw.order_items set order_id = 'unheard_of' where order_id = 'a1'", ""),
@@ -139,15 +161,15 @@ def shop(project_at: Callable[[Path], DbtProject], tmp_path_factory: pytest.Temp
     with project.opened() as warehouse:
         for statement in RECORDS.strip().split(";\n"):
             warehouse.run(statement.rstrip(";"))
-        for table in ("contacts", "products", "orders", "order_items", "refunds", "touchpoints", "consents"):
+        for table in ("contacts", "products", "orders", "order_items", "refunds", "touchpoints", "consents", "tickets"):
             warehouse.run(
                 f"update raw.{table} set source_system = 'shop', id_namespace = 'shop', batch_id = 'b1',"
                 " loaded_at = timestamp '2023-06-11'"
             )
-    project.build(["+int_identity_records"])
+    project.build(BEFORE_IDENTITY)
     with project.opened() as warehouse:
-        resolve(warehouse, max_contacts_per_identifier=10)
-    project.build([], "--exclude", "+int_identity_records")
+        resolve(warehouse, Policy())
+    project.build([], "--exclude", *BEFORE_IDENTITY)
     return project
 
 

@@ -25,6 +25,9 @@ sources:
 """
 
 
+SURVIVING = SMALLEST.replace("table: orders", "table: contacts") + "identity:\n  survivorship:\n    fields:\n"
+
+
 def load(folder: Path, text: str) -> Settings:
     file = folder / "lifecycle.yml"
     file.write_text(text, encoding="utf-8")
@@ -125,6 +128,38 @@ MISTAKES = {
         3,
         ["'curency' is no column of orders, did you mean 'currency'?"],
     ),
+    "survivorship decides fields of a profile": (
+        SURVIVING + "      contry: {rule: latest}\n",
+        7,
+        ["identity.survivorship.fields.contry", "did you mean 'country'?", "Known: account_id, acquisition_source"],
+    ),
+    "an identifier is no field of a profile": (SURVIVING + "      email: {rule: latest}\n", 7, ["'email' is no field"]),
+    "a survivorship rule is one of three": (
+        SURVIVING + "      city: {rule: most_frequnt}\n",
+        7,
+        ["fields.city.rule: 'most_frequnt' is none of: latest, earliest, most_frequent, did you mean 'most_frequent'?"],
+    ),
+    "the survivorship rule of all fields is one of three": (
+        SURVIVING.replace("fields:", "default: newest"),
+        6,
+        ["identity.survivorship.default: 'newest' is none of: latest, earliest, most_frequent"],
+    ),
+    "an unknown key of a field has its likely meaning and its line": (
+        SURVIVING + "      city: {rule: latest, source: [shop]}\n",
+        7,
+        ["unknown setting 'source', did you mean 'sources'?", "Known here: rule, sources."],
+    ),
+    "survivorship names sources that bring contacts": (
+        SURVIVING + "      city:\n        sources: [shop, shp]\n",
+        8,
+        ["fields.city.sources.1: 'shp' is no source of contacts, did you mean 'shop'?", "Known: shop."],
+    ),
+    "a source of orders says nothing of a person": (
+        (SURVIVING + "      city: {sources: [shop]}\n").replace("contacts", "orders"),
+        7,
+        ["'shop' is no source of contacts"],
+    ),
+    "a source is asked once": (SURVIVING + "      city: {sources: [shop, shop]}\n", 7, ["'shop' stands here a second"]),
     "a sync names a destination": (
         SMALLEST + "destinations:\n  - {name: crm, path: out}\nsyncs:\n  - {segment: lapsed, destination: crn}\n",
         7,
@@ -317,6 +352,8 @@ def test_every_setting_is_described_in_the_docs_with_its_default() -> None:
         "warehouse": "WarehouseSettings",
         "quality": "QualitySettings",
         "identity": "IdentitySettings",
+        "identity.survivorship": "SurvivorshipSettings",
+        "identity.survivorship.fields": "FieldSurvivorship",
         "lifecycle": "LifecycleThresholds",
         "lifecycle.loyalty": "Loyalty",
         "lifecycle.expansion": "Expansion",
