@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from lifecycle.synthetic.calendar import Calendar, Clocks
     from lifecycle.synthetic.rows import Rows
 
-LATE = ("shop", "order_items", 2)
-"""The monthly file that is delivered after all later ones: its name sorts behind theirs."""
+LATE = ("shop", "order_items", 1)
+"""The quarterly file that is delivered after all later ones: its name sorts behind theirs."""
 
 SENT_TWICE = ("shop", "orders", 1)
 """The monthly file that comes again under another name."""
@@ -99,20 +99,22 @@ class Files:
         if rows.month is None:
             self._stream(extract, "", table.schema).writer.write_table(table)
             return
-        order = np.argsort(rows.month, kind="stable")
-        months = rows.month[order]
+        period = rows.month // extract.every_months
+        order = np.argsort(period, kind="stable")
+        period = period[order]
         table = table.take(order)
-        borders = [0, *(np.flatnonzero(np.diff(months)) + 1).tolist(), len(months)]
+        borders = [0, *(np.flatnonzero(np.diff(period)) + 1).tolist(), len(period)]
         for begin, end in pairwise(borders):
             if begin < end:
-                label = self._label(extract, int(months[begin]))
+                label = self._label(extract, int(period[begin]))
                 self._stream(extract, label, table.schema).writer.write_table(table.slice(begin, end - begin))
 
-    def _label(self, extract: Extract, month: int) -> str:
+    def _label(self, extract: Extract, period: int) -> str:
+        """What stands in the name of the file of a period: of an extract, or of so many months."""
         if extract.parts:
-            return extract.parts[month]
-        name = f"{self.calendar.months[month]:%Y-%m}"
-        return f"late_{name}" if (extract.source, extract.table, month) == LATE else name
+            return extract.parts[period]
+        name = f"{self.calendar.months[period * extract.every_months]:%Y-%m}"
+        return f"late_{name}" if (extract.source, extract.table, period) == LATE else name
 
     def _shaped(self, extract: Extract, rows: Rows) -> pa.Table:
         """Rows as a table with the extract's columns, plain types, its names and its clock."""
@@ -198,9 +200,9 @@ class Files:
             stream = next(one for (system, name, _), one in self._streams.items() if (system, name) == (source, table))
             _append(stream, bad)
             self.unreadable_count += 1
-        source, table, month = SENT_TWICE
+        source, table, period = SENT_TWICE
         again = next(one for one in self.extracts if (one.source, one.table) == (source, table))
-        label = self._label(again, month)
+        label = self._label(again, period)
         if (sent := self._streams.get((source, table, label))) is not None:
             shutil.copyfile(sent.path, sent.path.with_name(sent.path.name.replace(label, f"again_{label}")))
             self.file_count += 1

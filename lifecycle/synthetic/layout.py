@@ -16,7 +16,7 @@ HEAD_OFFICE_ZONE = "America/New_York"
 class Extract:
     """One table of one system, as files.
 
-    ``file`` has a place for the month's name when it comes month by month (``{}``). ``columns`` maps the contract's
+    ``file`` has a place for the month's name when it comes by month (``{}``). ``columns`` maps the contract's
     names to the source's own, ``constants`` are columns that the files leave out because every row has the same.
     """
 
@@ -29,13 +29,11 @@ class Extract:
     id_namespace: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
+    every_months: int = 1
+    """How many months one file of a table that comes by month holds."""
     parts: tuple[str, ...] = ()
     """Names of the parts of a table that comes in a few extracts and not by month."""
     note: str = ""
-
-    @property
-    def is_monthly(self) -> bool:
-        return "{}" in self.file and not self.parts
 
     @property
     def pattern(self) -> str:
@@ -57,7 +55,7 @@ EXTRACTS = (
     ),
     Extract(
         "app", "touchpoints", "app/events_{}.parquet", "parquet", columns=_WEB_NAMES,
-        constants={"channel": "app"}, id_namespace="web", note="The app shares the website's accounts.",
+        constants={"channel": "app"}, id_namespace="web", every_months=3, note="The app shares the website's accounts.",
     ),
     Extract(
         "crm", "contacts", "crm/people_{}.csv", "csv", timezone=HEAD_OFFICE_ZONE, delimiter=";",
@@ -78,8 +76,10 @@ EXTRACTS = (
         "shop", "orders", "shop/orders_{}.parquet", "parquet",
         note="Extracts overlap: an order that was open at the end of a month comes again when it has ended.",
     ),
-    Extract("shop", "order_items", "shop/order_items_{}.parquet", "parquet"),
-    Extract("shop", "touchpoints", "shop/parcels_{}.parquet", "parquet", constants={"channel": "delivery"}),
+    Extract("shop", "order_items", "shop/order_items_{}.parquet", "parquet", every_months=3),
+    Extract(
+        "shop", "touchpoints", "shop/parcels_{}.parquet", "parquet", constants={"channel": "delivery"}, every_months=3,
+    ),
     Extract("shop", "refunds", "shop/refunds.csv", "csv"),
     Extract("shop", "products", "shop/products.csv", "csv"),
     Extract("shop", "offers", "shop/offers.csv", "csv"),
@@ -93,20 +93,22 @@ EXTRACTS = (
         note="Tills write the head office's time; they know people by their loyalty card.",
     ),
     Extract("pos", "order_items", "pos/receipt_lines_{}.parquet", "parquet", id_namespace="loyalty",
-            columns={"order_id": "receipt_no"}),
+            columns={"order_id": "receipt_no"}, every_months=3),
     Extract("pos", "refunds", "pos/returns.csv", "csv", id_namespace="loyalty"),
     Extract("support", "contacts", "support/requesters.jsonl", "jsonl", columns={"contact_id": "requester_id"}),
     Extract("support", "tickets", "support/tickets.jsonl", "jsonl", columns={"contact_id": "requester_id"}),
     Extract("support", "survey_responses", "support/ratings.csv", "csv"),
     Extract("email", "contacts", "email/subscribers.csv", "csv"),
-    Extract("email", "touchpoints", "email/events_{}.parquet", "parquet", constants={"channel": "email"}),
+    Extract(
+        "email", "touchpoints", "email/events_{}.parquet", "parquet", constants={"channel": "email"}, every_months=3,
+    ),
     Extract("email", "consents", "email/consents.csv", "csv"),
     Extract("email", "campaigns", "email/campaigns.csv", "csv"),
     Extract("email", "marketing_spend", "email/fees.csv", "csv"),
     Extract("email", "survey_responses", "email/surveys.jsonl", "jsonl"),
     Extract("reviews", "reviews", "reviews/reviews.csv", "csv", columns={"rating": "stars", "review_text": "text"}),
     Extract(
-        "ads", "touchpoints", "ads/touches_{}.parquet", "parquet", id_namespace="web",
+        "ads", "touchpoints", "ads/touches_{}.parquet", "parquet", id_namespace="web", every_months=3,
         note="Ads know people by the cookie that the website set.",
     ),
     Extract("ads", "campaigns", "ads/campaigns.csv", "csv"),
@@ -115,7 +117,10 @@ EXTRACTS = (
         note="The second file corrects days of the first: same key, later updated_at.",
     ),
     Extract("loyalty", "contacts", "loyalty/cards.csv", "csv", columns={"contact_id": "card_no"}),
-    Extract("loyalty", "loyalty_events", "loyalty/movements_{}.parquet", "parquet", columns={"contact_id": "card_no"}),
+    Extract(
+        "loyalty", "loyalty_events", "loyalty/movements_{}.parquet", "parquet", columns={"contact_id": "card_no"},
+        every_months=3,
+    ),
     Extract("billing", "subscriptions", "billing/subscriptions.csv", "csv", id_namespace="web"),
     Extract("billing", "subscription_events", "billing/events.csv", "csv", id_namespace="web"),
     Extract("billing", "orders", "billing/invoices.csv", "csv", id_namespace="web"),

@@ -144,9 +144,9 @@ PROFILES = {
                 uses_per_month=0.0,
             ),
             personas=("family", "young_professional", "retired", "small_business"),
-            order_gap_days=45,
-            loyal_orders=6,
-            high_value=500,
+            order_gap_days=37,
+            loyal_orders=7,
+            high_value=250,
         ),
         Profile(
             name="platform",

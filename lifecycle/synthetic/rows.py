@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Rows:
     """Rows of one source's table, in the contract's columns.
 
-    ``month`` is the monthly extract that each row goes to, for tables that come month by month. ``person`` says whose
+    ``month`` is the month (or the part) that each row belongs to, for tables that come by month. ``person`` says whose
     each row is (number within the company, -1 for nobody), for the truth; without it the rows belong to no person.
     """
 
