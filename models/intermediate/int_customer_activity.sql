@@ -7,6 +7,8 @@ timeline as (select * from {{ ref('int_timeline') }}),
 
 touchpoint_types as (select * from {{ ref('touchpoint_types') }}),
 
+traffic_sources as (select * from {{ ref('channels') }} where not is_contact_channel),
+
 events as (
     select
         timeline.customer_id,
@@ -90,12 +92,13 @@ channel_days as (
 
 channels as (
     select
-        customer_id,
-        channel,
+        channel_days.customer_id,
+        channel_days.channel,
         count(*) as day_count,
-        max(last_activity_at) as last_activity_at
+        max(channel_days.last_activity_at) as last_activity_at
     from channel_days
-    group by customer_id, channel
+    anti join traffic_sources on channel_days.channel = traffic_sources.channel
+    group by channel_days.customer_id, channel_days.channel
 ),
 
 channels_ranked as (

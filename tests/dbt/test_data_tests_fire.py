@@ -62,6 +62,7 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
         ("insert into identity.customer_links from identity.customer_links limit 1", "unique_key_customer_links_"),
         (f"insert into {FIELDS} from {FIELDS} limit 1", "unique_key_int_customer_fields_"),
         ("insert into seeds.ticket_statuses from seeds.ticket_statuses limit 1", "unique_key_ticket_statuses_"),
+        ("insert into seeds.channels from seeds.channels limit 1", "unique_key_channels_"),
     ],
     "touching_intervals": [
         (
