@@ -116,6 +116,9 @@ def draw_accounts(
     email_since = np.where(
         email_early | unknown | is_lead, since(email, 5, comes_before=True), since(email, 5, comes_before=False)
     )
+    # Who has nothing but a newsletter that they would order after the window orders it at once.
+    has_none = email & (email_since == NEVER) & ~(web | shop | loyalty | crm)
+    email_since = np.where(has_none, np.maximum(seen_at - 60, calendar.start_second), email_since)
     twin_account = account("crm_twin", np.where(twin & (crm_since < NEVER), since(twin, 2, comes_before=False), NEVER))
     # The numbers of one system do not meet: a second record counts on behind the first ones.
     twin_account.number += 10 ** len(str(2 * max(arguments.customers, 5)))

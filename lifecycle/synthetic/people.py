@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lifecycle.synthetic import vocabulary as words
 from lifecycle.synthetic.columns import DAY_SECONDS
 from lifecycle.synthetic.parameters import BLOCK_PEOPLE, CHANNELS, Arguments
-from lifecycle.synthetic.randomness import spread, stream
+from lifecycle.synthetic.randomness import is_picked, spread, stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,6 +162,9 @@ def draw_people(arguments: Arguments, calendar: Calendar, block: int) -> People:
     moved_at = np.where(moves, calendar.start_second + move_day * DAY_SECONDS, 0)
     former_address = address.chosen(_addresses(random, count), moves)
     kind, touched = _kinds(random, arguments, count)
+    # Whom somebody typed into the CRM with the junk address is no mere visitor.
+    is_junk = is_picked(index, arguments.customers, arguments.junk_count)
+    kind = np.where(is_junk & (kind == VISITOR), LEAD, kind)
     arrived = random.integers(0, calendar.day_count, count)
     email, second_email = _emails(random, arguments, index, first, former_last, birth)
     people = People(

@@ -16,7 +16,7 @@ from lifecycle.synthetic.catalogue import PRICE_POINTS
 from lifecycle.synthetic.columns import DAY_SECONDS
 from lifecycle.synthetic.contacts import phone_texts
 from lifecycle.synthetic.parameters import STAR_SHARES
-from lifecycle.synthetic.people import BUYER
+from lifecycle.synthetic.people import BUYER, LEAD
 from lifecycle.synthetic.randomness import stream
 from lifecycle.synthetic.rows import Rows
 
@@ -81,7 +81,8 @@ def draw_tickets(
     is_buyer = people.kind == BUYER
     end = np.minimum(gone_day, calendar.day_count - 1)
     span = np.maximum(end - people.arrived + 1, 0)
-    steady = np.repeat(np.arange(len(people)), random.poisson(np.where(is_buyer, rate * span / 365, 0.02)))
+    usual = np.select([is_buyer, people.kind == LEAD], [rate * span / 365, 0.02], 0.0)
+    steady = np.repeat(np.arange(len(people)), random.poisson(usual))
     steady_day = people.arrived[steady] + (random.random(len(steady)) * span[steady]).astype(np.int64)
     begins = np.where(left_day >= 0, np.maximum(left_day - 30, people.arrived), 0)
     worry = np.where(left_day >= 0, np.maximum(end - begins + 1, 0), 0)
