@@ -1,4 +1,6 @@
 -- Grain: one row per steward's decision.
+-- Decisions hold whatever day is computed: who is the same person does not depend on when somebody
+-- noticed. So neither the day of the decision nor that of its deletion is compared with the run's.
 
 with
 
@@ -23,8 +25,7 @@ cleaned as (
         -- times
         decided_at
     from records
-    where {{ exists_as_of() }}
-        and decided_at < {{ as_of_end() }}
+    where deleted_at is null
 )
 
 select * from cleaned
