@@ -34,6 +34,9 @@ state_dir: .lifecycle
 sources:
 {sources}
 
+# Support and the email tool record no country: their phones are read as American ones.
+identity: {{default_country: US}}
+
 warehouse: {{target: duckdb, memory_limit: 4GB, threads: 2}}
 
 # Fixed for the profile, not computed from the data: a threshold computed in each run would look ahead.

@@ -144,10 +144,10 @@ def test_a_generated_company_runs_to_the_end(tmp_path: Path) -> None:
 
     _, settings = made(tmp_path / "company", "retail", customers=400)
     outcome = execute(settings)
-    assert outcome.errors == [] and outcome.stopped == []
+    assert outcome.errors == () and outcome.stopped == ()
     assert outcome.exit_code == 0
     assert outcome.as_of is not None and outcome.as_of.isoformat() == "2025-12-31"
-    delivered = {delivery.sync_name: delivery.desired_count for delivery in outcome.deliveries}
+    delivered = {delivery.sync_name: delivery.added_count for delivery in outcome.deliveries}
     assert set(delivered) == {sync.key for sync in settings.syncs}
     assert all(count > 0 for count in delivered.values())
 
@@ -176,7 +176,7 @@ def test_the_example_declares_the_sources_that_the_generator_writes(prepare: Mod
         described(source, "") for source in written.sources
     ]
     assert all(source.path.startswith("data/") for source in example.sources)
-    assert example.lifecycle == written.lifecycle
+    assert example.lifecycle == written.lifecycle and example.identity == written.identity
     assert example.syncs == written.syncs and example.timezone == written.timezone
 
 
