@@ -90,7 +90,7 @@ def draw_accounts(
     loyalty &= has_stores
     crm = drawn(0.36, 0.22) | is_junk
     twin = crm & (random.random(count) < 0.09)
-    email = drawn(0.58, 0.72)
+    email = drawn(0.70, 0.75)
     # Whoever is no mere visitor is known to somebody.
     unknown = (people.kind != VISITOR) & ~(web | shop | loyalty | crm | email)
     email |= unknown
@@ -112,7 +112,7 @@ def draw_accounts(
 
     crm_since = since(crm, 1, comes_before=False)
     crm_since = np.where(crm & (crm_since == NEVER), np.minimum(seen_at + 3600, calendar.end_second - 1), crm_since)
-    email_early = random.random(count) < 0.4
+    email_early = random.random(count) < 0.75
     email_since = np.where(
         email_early | unknown | is_lead, since(email, 5, comes_before=True), since(email, 5, comes_before=False)
     )
@@ -130,7 +130,7 @@ def draw_accounts(
         shop=account("shop", np.where(shop, np.maximum(seen_at - 180, calendar.start_second), NEVER)),
         email=account("email", email_since),
         support=account("support", np.full(count, NEVER)),
-        agreed_to_email=random.random(count) < 0.88,
+        agreed_to_email=random.random(count) < 0.9,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any
 
 import pytest
 
+from lifecycle import cli
 from lifecycle.errors import LifecycleError
 from lifecycle.settings import load_settings
 from lifecycle.synthetic.company import Summary, generate
 from lifecycle.synthetic.layout import extracts_of
-from lifecycle.synthetic.parameters import CHANNELS, PROFILES, STAR_SHARES, Arguments
+from lifecycle.synthetic.parameters import CHANNELS, GENERATOR_VERSION, PROFILES, STAR_SHARES, Arguments
 from lifecycle.warehouse import Warehouse, open_duckdb
 
 CUSTOMERS = 20_000
@@ -559,3 +561,64 @@ def test_requests_for_deletion_name_people_who_exist(company: Company) -> None:
         f" left join {company.truth('people.parquet')} on identifier = email"
     )
     assert asked == found > 10
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """The exit code of ``lifecycle generate`` with these arguments."""
+    monkeypatch.setattr(sys, "argv", ["lifecycle", "generate", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_the_command_writes_what_its_arguments_say_and_tells_how_to_run_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--customers", 60, "--days", 100, "--seed", 9, "--profile", "platform", "--end", "2024-06-30")
+    assert typed(monkeypatch, *options, "--no-seasonality", "--no-campaigns", "--out", tmp_path / "new") == 0
+    shown = capsys.readouterr().out
+    assert f"lifecycle run --config {tmp_path / 'new' / 'lifecycle.yml'}" in shown
+    assert "people 0 to 60" in shown and "touchpoints" in shown
+    made_with = json.loads((tmp_path / "new" / "truth" / "parameters.json").read_text())["arguments"]
+    assert made_with == {
+        "generator_version": GENERATOR_VERSION,
+        "customers": 60,
+        "days": 100,
+        "seed": 9,
+        "profile": "platform",
+        "end": "2024-06-30",
+        "seasonality": False,
+        "campaigns": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--customers", "-3"), "--customers"),
+        (("--customers", "100", "--days", "5"), "--days"),
+        (("--customers", "100", "--profile", "bank"), "retail, platform, streaming"),
+        (("--customers", "100", "--end", "soon"), "--end"),
+    ],
+)
+def test_a_bad_argument_of_the_command_is_one_message(
+    words: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert typed(monkeypatch, *words, "--out", tmp_path / "new") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and said in message and "Traceback" not in message
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_help_of_the_command_has_an_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(monkeypatch, "--help") == 0
+    assert "Example: lifecycle generate --customers" in " ".join(capsys.readouterr().out.split())
