@@ -7,11 +7,11 @@ Heavy imports happen inside the commands: ``lifecycle --help`` answers at once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -35,14 +35,21 @@ app = typer.Typer(
 publish_app = typer.Typer(invoke_without_command=True)
 quarantine_app = typer.Typer(help="Rows that could not be read: look at them, try them again.", no_args_is_help=True)
 publication_app = typer.Typer(help="What readers see: the last publications, and going back.", no_args_is_help=True)
+identity_app = typer.Typer(
+    help="Decide who is the same person, and see what waits to be decided.", no_args_is_help=True
+)
 app.add_typer(publish_app, name="publish")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(publication_app, name="publication")
+app.add_typer(identity_app, name="identity")
 
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="The company's lifecycle.yml; default: the one LIFECYCLE_CONFIG names."),
 ]
+READABLE = 100
+"""Columns of what is read as text."""
+
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]
 
 
@@ -77,10 +84,14 @@ def _settings(config: Path | None) -> Settings:
     return load_settings(config)
 
 
-def _console() -> Console:
+def _console(piped_width: int | None = None) -> Console:
+    """Where output goes; ``piped_width`` is how wide it is where there is no terminal (rich's own: 80 columns)."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    if piped_width is not None and not console.is_terminal:
+        console.width = piped_width
+    return console
 
 
 @contextmanager
@@ -505,6 +516,242 @@ def _state_lock(settings: Settings) -> Iterator[None]:
 
     with run_lock(settings.state, "quarantine"):
         yield
+
+
+@app.command()
+def explain(
+    typed: Annotated[
+        str,
+        typer.Argument(
+            metavar="CUSTOMER_OR_IDENTIFIER",
+            help="Customer id (old ones too), email, phone, contact id (crm:42, or 42) or record (orders:shop:17).",
+        ),
+    ],
+    config: ConfigOption = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", help="Stage, segments and timeline as of the end of this day; links as of today."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON (docs/explaining.md).")] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Say who somebody is and why: records, stage, segments, timeline, and what was sent or held back.
+
+    Shows personal data, for people who may see it. Exit code 1: nobody fits, or several do.
+
+    Example: lifecycle explain ada@example.com --as-of 2025-06-30
+    """
+    import json
+
+    from lifecycle.serving.explanation import explain as explain_customer
+    from lifecycle.serving.lookup import AmbiguousError
+    from lifecycle.serving.narration import narrate
+
+    settings = _settings(config)
+    try:
+        explanation = explain_customer(settings, typed, as_of=_day(as_of))
+    except AmbiguousError as error:
+        if as_json:
+            print(json.dumps({"looked_for": typed, "candidates": [vars(one) for one in error.candidates]}, indent=2))  # noqa: T201
+        raise
+    if as_json:
+        print(json.dumps(explanation.as_json(), indent=2, ensure_ascii=False))  # noqa: T201
+        return
+    console = _console(READABLE)
+    basis = explanation.basis
+    _print_section(
+        console, f"{settings.project} as of {basis.as_of}", f"From the publication of run {basis.run_id}.", []
+    )
+    for section in narrate(explanation, settings.zone):
+        _print_section(console, section.title, section.note, section.rows)
+
+
+def _print_section(
+    console: Console,
+    title: str,
+    note: str,
+    rows: list[tuple[str, str]],
+    commands: Sequence[tuple[str, str]] = (),
+) -> None:
+    """A heading and rows of a label and a text that wraps beside it, no wider than is read with ease."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    width = min(console.width, READABLE)
+    console.print(Text(_printable(title), style="bold"))
+    if note:
+        console.print(Padding(Text(_printable(note), style="dim"), (0, 0, 0, 2), expand=False), width=width)
+    if rows:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(max_width=24, overflow="fold")
+        grid.add_column(overflow="fold")
+        for label, text in rows:
+            grid.add_row(Text(_printable(label)), Text(_printable(text)))
+        console.print(Padding(grid, (0, 0, 0, 2), expand=False), width=width)
+    for label, command in commands:
+        # Never wrapped: a command is there to be copied.
+        console.print(f"  {label}: {_printable(command)}", soft_wrap=True, markup=False)
+    console.print()
+
+
+def _printable(text: str) -> str:
+    """Data on one line: what a terminal would obey instead of show becomes a space."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
+ByOption = Annotated[str | None, typer.Option("--by", help="Who decided; default: the account this runs under.")]
+OneArgument = Annotated[
+    str, typer.Argument(metavar="A", help="A record or customer, named as for `lifecycle explain`.")
+]
+OtherArgument = Annotated[str, typer.Argument(metavar="B", help="The other one.")]
+
+
+@identity_app.command()
+def merge(
+    one: OneArgument,
+    other: OtherArgument,
+    reason: ReasonOption,
+    by: ByOption = None,
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Decide that two records are of the same person; it holds from the next run, whatever day is computed.
+
+    The decision is a new line of the decisions file beside lifecycle.yml, which is meant for version control.
+
+    Example: lifecycle identity merge crm:42 ada@example.com --reason "she called, both addresses are hers"
+    """
+    _decide(config, one, other, "same", reason, by)
+
+
+@identity_app.command()
+def split(
+    one: OneArgument,
+    other: OtherArgument,
+    reason: ReasonOption,
+    by: ByOption = None,
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Decide that two records are of different people; it holds from the next run, whatever day is computed.
+
+    A split undoes a merge and a merge a split: of several decisions on one pair the latest holds.
+
+    Example: lifecycle identity split crm:42 shop:S-17 --reason "father and son of the same name"
+    """
+    _decide(config, one, other, "different", reason, by)
+
+
+def _decide(
+    config: Path | None, one: str, other: str, decision: Literal["same", "different"], reason: str, by: str | None
+) -> None:
+    from lifecycle.identity.decisions import decisions_file, write_decision
+    from lifecycle.serving.lookup import find_record, open_current
+
+    settings = _settings(config)
+    with open_current(settings) as reading:
+        left, right = find_record(reading, one), find_record(reading, other)
+    if left.record == right.record:
+        raise LifecycleError(
+            f"'{one}' and '{other}' both stand for {left.record.key}",
+            remedy=f"Name the two records themselves: `lifecycle explain {left.customer_id}` lists them.",
+        )
+    written = write_decision(
+        settings,
+        left.record,
+        right.record,
+        decision,
+        reason=reason,
+        decided_by=_account() if by is None else by,
+        now=datetime.now(UTC),
+    )
+    is_one_customer = left.customer_id == right.customer_id
+    words = {"same": "are the same person", "different": "are different people"}[decision]
+    opposite = {"same": "split", "different": "merge"}[decision]
+    rows = [
+        ("decided", f"{left.record.key} and {right.record.key} {words}"),
+        ("because", written.reason),
+        ("by", written.decided_by or "nobody named"),
+        ("written to", f"{_shown(decisions_file(settings))} ({written.decision_id})"),
+        ("holds", "from the next `lifecycle run`, for every day that is computed"),
+    ]
+    if is_one_customer == (decision == "same"):
+        agreed = f"both are customer {left.customer_id}" if is_one_customer else "they are two customers"
+        rows.insert(1, ("today", f"{agreed} already; the decision binds later runs too"))
+    else:
+        before = (
+            f"both are customer {left.customer_id}"
+            if is_one_customer
+            else f"customers {left.customer_id} and {right.customer_id}"
+        )
+        rows.insert(1, ("today", before))
+    undo = _decision_command(opposite, left.record.key, right.record.key, config)
+    _print_section(_console(READABLE), "Decision", "", rows, [("undo it with", undo)])
+
+
+def _decision_command(name: str, one: str, other: str, config: Path | None) -> str:
+    import shlex
+
+    named = ["--config", str(config)] if config is not None else []
+    return shlex.join(["lifecycle", "identity", name, one, other, *named]) + ' --reason "..."'
+
+
+def _account() -> str:
+    """The name of the account this runs under, empty where it has none."""
+    import os
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
+
+
+@identity_app.command()
+def review(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="So many pairs at most.")] = 20,
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Pairs of customers who may be the same person, most likely first, with the commands to decide them.
+
+    Example: lifecycle identity review --limit 5
+    """
+    from lifecycle.serving.lookup import open_current, review_pairs
+    from lifecycle.serving.narration import sureness
+
+    settings = _settings(config)
+    with open_current(settings) as reading:
+        found = review_pairs(reading, limit=limit)
+    console = _console(READABLE)
+    for number, pair in enumerate(found.pairs, start=1):
+        keys = pair.left.key, pair.right.key
+        missing = settings.identity.link_bits - pair.score_bits
+        standing = f"{missing:.1f} short of the line" if missing > 0 else "kept apart by their other records"
+        rows = [
+            ("records", " and ".join(keys)),
+            ("customers", f"{pair.left_customer_id} and {pair.right_customer_id}"),
+            ("likeness", f"{pair.score_bits:.1f} bits, {sureness(pair.confidence)}, {standing}"),
+            ("evidence", pair.evidence or "nothing but the records themselves"),
+        ]
+        commands = [
+            ("the same", _decision_command("merge", *keys, config)),
+            ("different", _decision_command("split", *keys, config)),
+        ]
+        if pair.other_count:
+            rows.insert(3, ("more", f"{pair.other_count:,} more pairs of records of these two customers"))
+        _print_section(console, f"Pair {number}", "", rows, commands)
+    left = found.customer_pair_count - len(found.pairs)
+    said = (
+        f"{found.customer_pair_count:,} pairs of customers wait to be decided"
+        if found.customer_pair_count
+        else ("no pair waits to be decided")
+    )
+    said += f", {left:,} of them not shown (--limit)" if left else ""
+    said += f"; the decisions file decides {found.decided_count:,} more" if found.decided_count else ""
+    console.print(f"{said}.", soft_wrap=True)
 
 
 @app.command()
