@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lifecycle.synthetic.columns import DAY_SECONDS, numbered
-from lifecycle.synthetic.people import BUYER, LEAD, VISITOR
+from lifecycle.synthetic.people import BUYER, LEAD, PROSPECT_DAYS, VISITOR
 from lifecycle.synthetic.randomness import is_picked, spread, stream
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def draw_accounts(
     # Whoever is no mere visitor is known to somebody.
     unknown = (people.kind != VISITOR) & ~(web | shop | loyalty | crm | email)
     email |= unknown
-    before = np.minimum(random.exponential(5.0, (count, len(SYSTEMS))), 60.0) * DAY_SECONDS
+    before = np.minimum(random.exponential(5.0, (count, len(SYSTEMS))), PROSPECT_DAYS - 2) * DAY_SECONDS
     after = random.exponential(40.0, (count, len(SYSTEMS))) * DAY_SECONDS
 
     def since(has: NDArray[np.bool_], column: int, *, comes_before: bool) -> NDArray[np.int64]:

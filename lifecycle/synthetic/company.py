@@ -171,11 +171,13 @@ def _write_block(
         arguments, clocks, catalogue, campaigns, people, accounts, latent.buyers, seen_at, latent.purchases,
         latent.spend_rate, assignments, block,
     )  # fmt: skip
-    tickets = draw_tickets(arguments, calendar, clocks, people, orders, latent.left_day, gone_day, block)
+    held = draw_subscriptions(arguments, calendar, people, accounts, seen_at, block)
+    tickets = draw_tickets(arguments, calendar, clocks, people, orders, held, latent.left_day, gone_day, block)
     note_requesters(accounts, tickets.person, tickets.opened)
     sessions = draw_sessions(arguments, calendar, clocks, people, accounts, orders, gone_day, block)
-    messages = draw_messages(arguments, calendar, clocks, campaigns, people, accounts, assignments, block)
-    held = draw_subscriptions(arguments, calendar, people, accounts, seen_at, block)
+    messages = draw_messages(
+        arguments, calendar, clocks, campaigns, people, accounts, assignments, latent.gone_at, block
+    )
     files.write_truth("people", people_table(arguments, calendar, people, latent, seen_at))
     files.write_truth("stages", stages_table(calendar, people, latent, orders, held, seen_at))
     files.write_truth("campaign_members", members_table(people, campaigns, assignments, calendar))

@@ -42,6 +42,8 @@ EVENTS = (
 MACHINE = len(EVENTS)
 """An open by a machine: the same event, flagged."""
 
+INTEREST_OF_GONE = 0.2
+
 IDS_PER_BLOCK = 10_000_000
 
 
@@ -61,9 +63,13 @@ def draw_messages(
     people: People,
     accounts: Accounts,
     assignments: Assignments,
+    gone_at: NDArray[np.int64],
     block: int,
 ) -> Messages:
-    """One email per assignment that is not held out; nothing more after somebody has unsubscribed."""
+    """One email per assignment that is not held out; nothing more after somebody has unsubscribed.
+
+    People who are gone (from ``gone_at`` on) read a fifth as much, the others as much more as the rates need.
+    """
     import numpy as np
 
     random = stream(arguments.seed, "messages", block)
@@ -82,7 +88,10 @@ def draw_messages(
     person, campaign, sent, bounces, leaves = person[gets], campaign[gets], sent[gets], bounces[gets], leaves[gets]
     count = len(person)
     delivered = ~bounces
-    opens = delivered & (random.random(count) < EMAIL_OPEN_RATE)
+    interest = np.where(sent >= gone_at[person], INTEREST_OF_GONE, 1.0)
+    opens = delivered & (
+        random.random(count) < EMAIL_OPEN_RATE * interest / max(interest.mean() if count else 1.0, 0.5)
+    )
     clicks = opens & (random.random(count) < EMAIL_CLICK_RATE / EMAIL_OPEN_RATE)
     complains = delivered & (random.random(count) < EMAIL_COMPLAINT_RATE)
     scanned = delivered & (random.random(count) < MACHINE_OPEN_RATE)

@@ -278,14 +278,6 @@ def order_rows(
     return rows
 
 
-def order_ids(numbers: NDArray[np.int64], in_store: NDArray[np.bool_]) -> pa.Array:
-    """The order's id in its own system: the tills and the shop count apart."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.if_else(pa.array(in_store), c.numbered("T", numbers), c.numbered("S", numbers))
-
-
 def _shop_rows(
     random: np.random.Generator,
     calendar: Calendar,

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BUYER, LEAD, VISITOR = 0, 1, 2
 KINDS = ("buyer", "lead", "visitor")
 
+PROSPECT_DAYS = 25
+"""How long before their first order, or before they are first counted, people can have been seen."""
+
 PLACES_PER_CITY = 90
 """Postcodes of a city."""
 

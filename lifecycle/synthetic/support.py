@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lifecycle.synthetic.orders import Orders
     from lifecycle.synthetic.parameters import Arguments
     from lifecycle.synthetic.people import People
+    from lifecycle.synthetic.subscriptions import Subscriptions
 
 LEAVING_FACTOR = 6.0
 """How many times their usual rate people write in the month before their last purchase and until they are gone."""
@@ -69,11 +70,15 @@ def draw_tickets(
     clocks: Clocks,
     people: People,
     orders: Orders,
+    held: Subscriptions,
     left_day: NDArray[np.int64],
     gone_day: NDArray[np.int64],
     block: int,
 ) -> Tickets:
-    """Tickets at a steady rate while people are customers, more of them around their leaving, and for late parcels."""
+    """Tickets at a steady rate while people are customers, more of them around their leaving, and for late parcels.
+
+    Buyers leave around their last order, subscribers in the 45 days before their subscription ends.
+    """
     import numpy as np
 
     random = stream(arguments.seed, "tickets", block)
@@ -84,10 +89,7 @@ def draw_tickets(
     usual = np.select([is_buyer, people.kind == LEAD], [rate * span / 365, 0.02], 0.0)
     steady = np.repeat(np.arange(len(people)), random.poisson(usual))
     steady_day = people.arrived[steady] + (random.random(len(steady)) * span[steady]).astype(np.int64)
-    begins = np.where(left_day >= 0, np.maximum(left_day - 30, people.arrived), 0)
-    worry = np.where(left_day >= 0, np.maximum(end - begins + 1, 0), 0)
-    leaving = np.repeat(np.arange(len(people)), random.poisson((LEAVING_FACTOR - 1) * rate * worry / 365))
-    leaving_day = begins[leaving] + (random.random(len(leaving)) * worry[leaving]).astype(np.int64)
+    leaving, leaving_day = _worries(random, calendar, people, held, rate, left_day, end)
     late = np.flatnonzero(orders.is_late & (random.random(len(orders)) < LATE_TICKET_SHARE))
     late_moment = orders.promised[late] + random.integers(3600, 30 * 3600, len(late))
     person = np.concatenate([steady, leaving])
@@ -101,10 +103,34 @@ def draw_tickets(
     reason = np.concatenate([reason, reason[again], np.zeros(len(late), int)])
     order = np.concatenate([np.full(len(steady) + len(leaving) + len(again), -1), late])
     is_leaving = np.isin(np.arange(len(person)), len(steady) + np.arange(len(leaving)))
-    order = _about_orders(random, orders, person, opened, order, len(people))
+    order = _about_orders(random, orders, person, opened, order)
     inside = np.flatnonzero(opened < calendar.end_second)
     inside = inside[np.argsort(opened[inside], kind="stable")]
     return Tickets(person[inside], opened[inside], reason[inside], order[inside], is_leaving[inside])
+
+
+def _worries(
+    random: np.random.Generator,
+    calendar: Calendar,
+    people: People,
+    held: Subscriptions,
+    rate: float,
+    left_day: NDArray[np.int64],
+    end_day: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Person and day of the tickets that leaving adds; ``end_day`` is when a buyer is gone, within the window."""
+    import numpy as np
+
+    buyer = np.flatnonzero(left_day >= 0)
+    ended = np.flatnonzero((held.ended < calendar.end_second) & (held.paid_from < held.ended))
+    ended_day = (held.ended[ended] - calendar.start_second) // DAY_SECONDS
+    paid_day = (held.paid_from[ended] - calendar.start_second) // DAY_SECONDS
+    person = np.concatenate([buyer, held.person[ended]])
+    begin = np.concatenate([np.maximum(left_day - 30, people.arrived)[buyer], np.maximum(ended_day - 45, paid_day)])
+    days = np.maximum(np.concatenate([end_day[buyer], ended_day - 1]) - begin + 1, 0)
+    count = random.poisson((LEAVING_FACTOR - 1) * rate * days / 365)
+    of = np.repeat(np.arange(len(person)), count)
+    return person[of], begin[of] + (random.random(len(of)) * days[of]).astype(np.int64)
 
 
 def _about_orders(
@@ -113,7 +139,6 @@ def _about_orders(
     person: NDArray[np.int64],
     opened: NDArray[np.int64],
     order: NDArray[np.int64],
-    people_count: int,
 ) -> NDArray[np.int64]:
     """Four in ten of the other tickets name the person's last order before them."""
     import numpy as np
@@ -123,7 +148,7 @@ def _about_orders(
     scale = np.int64(2**33)
     key = orders.person.astype(np.int64) * scale + orders.moment
     place = np.searchsorted(key, person.astype(np.int64) * scale + opened, side="right") - 1
-    is_theirs = (place >= 0) & (orders.person[np.maximum(place, 0)] == person) & (people_count > 0)
+    is_theirs = (place >= 0) & (orders.person[np.maximum(place, 0)] == person)
     names_it = (order < 0) & is_theirs & (random.random(len(person)) < 0.4)
     return np.where(names_it, place, order)
 
@@ -445,7 +470,7 @@ def activity_rows(
     kind = random.choice(len(_ACTIVITIES), len(person), p=(0.28, 0.16, 0.1, 0.06, 0.24, 0.06, 0.07, 0.03))
     number = block * IDS_PER_BLOCK + np.arange(len(person))
     is_referral = kind == _ACTIVITIES.index("referral_converted")
-    friend = people.index[(person + 13) % len(people)]
+    friend = known[random.integers(0, max(len(known), 1), len(person))]
     return [
         Rows(
             "crm",
@@ -458,7 +483,7 @@ def activity_rows(
                 "contact_id": accounts.crm.ids(person),
                 "phone": c.texts(phone_texts(random, people.phone[person], 0.02), kind == 0),
                 "rating": c.integers(random.integers(3, 6, len(person)), kind == 1),
-                "referred_contact_id": c.numbered("", friend, is_referral),
+                "referred_contact_id": accounts.crm.ids(friend, is_referral),
                 "properties": c.chosen(('{"minutes": 3}', '{"minutes": 8}', '{"minutes": 15}'), number % 3, kind == 0),
             },
             person=people.index[person],

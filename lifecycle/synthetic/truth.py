@@ -14,7 +14,7 @@ from lifecycle.synthetic import columns as c
 from lifecycle.synthetic.accounts import NEVER
 from lifecycle.synthetic.columns import DAY_SECONDS
 from lifecycle.synthetic.parameters import CHANNELS
-from lifecycle.synthetic.people import BUYER, describe
+from lifecycle.synthetic.people import BUYER, PROSPECT_DAYS, describe
 from lifecycle.synthetic.randomness import stream
 from lifecycle.synthetic.rows import Rows
 from lifecycle.synthetic.subscriptions import FADING
@@ -100,7 +100,7 @@ def stages_table(
     follows_subscription = np.zeros(count, bool)
     follows_subscription[held.person] = True
     starts: list[tuple[NDArray[np.int64], int, NDArray[np.int64]]] = []
-    begin = np.maximum(seen_at - 20 * DAY_SECONDS, calendar.start_second)
+    begin = np.maximum(seen_at - PROSPECT_DAYS * DAY_SECONDS, calendar.start_second)
     everyone = np.arange(count)
     starts.append((everyone, PROSPECT, begin))
     buys = np.flatnonzero((people.kind == BUYER) & ~follows_subscription)

@@ -16,7 +16,7 @@ from lifecycle.synthetic.catalogue import PAID, PRICE_POINTS, ad_campaign_ids, a
 from lifecycle.synthetic.columns import DAY_SECONDS
 from lifecycle.synthetic.orders import APP
 from lifecycle.synthetic.parameters import CHANNELS, PAYMENT_ABANDON_SHARE
-from lifecycle.synthetic.people import BUYER, VISITOR
+from lifecycle.synthetic.people import BUYER, PROSPECT_DAYS, VISITOR
 from lifecycle.synthetic.randomness import spread, stream
 from lifecycle.synthetic.rows import Rows
 
@@ -121,7 +121,7 @@ def draw_sessions(
     returning = tracked[random.integers(0, len(tracked), abandoned // 2)] if abandoned else tracked[:0]
     hours = random.uniform(2, 140, len(returning))
     add("payment_left", orders.person[returning], orders.moment[returning] - (hours * 3600).astype(np.int64))
-    first_day = np.maximum(people.arrived - random.integers(0, 25, count), 0)
+    first_day = np.maximum(people.arrived - random.integers(0, PROSPECT_DAYS, count), 0)
     last_day = np.where(
         people.kind == BUYER, gone_day, people.arrived + random.exponential(40.0, count).astype(np.int64)
     )
@@ -298,7 +298,9 @@ def _tracked(
     value = orders.net_cents[order] if len(orders) else np.zeros(count, int)
     is_step = is_one_of("checkout_started", "payment_step")
     searches = is_one_of("product_searched")
-    referred = is_one_of("referral_sent")
+    members = np.flatnonzero(accounts.web.exists)
+    friend = members[random.integers(0, len(members), count)] if len(members) else np.zeros(count, int)
+    referred = is_one_of("referral_sent") & (friend != person) & (len(members) > 0)
     columns: dict[str, Any] = {
         "touchpoint_id": c.numbered("", numbers),
         "occurred_at": c.moments(moment),
@@ -323,7 +325,7 @@ def _tracked(
         "referrer": c.chosen(
             ("https://search.example", "https://social.example"), campaign_source % 2, campaign_source >= 0
         ),
-        "referred_contact_id": c.numbered("", known.cookie[session] // 3, referred),
+        "referred_contact_id": accounts.web.ids(friend, referred),
         "brand": c.constant("main", count),
         "properties": c.chosen(
             [f'{{"query": "{word.lower()}"}}' for word in words.STREETS],
@@ -372,7 +374,7 @@ def ad_rows(
 
     random = stream(arguments.seed, "ads", block)
     person, channel = np.nonzero(people.touched)
-    before = random.exponential(6.0, len(person))
+    before = np.minimum(random.exponential(6.0, len(person)), PROSPECT_DAYS - 1)
     moment = np.maximum(seen_at[person] - 120 - (before * DAY_SECONDS).astype(np.int64), calendar.start_second)
     moment = np.minimum(moment, np.maximum(seen_at[person] - 60, calendar.start_second))
     paid = np.array([PAID.index(one) if one in PAID else -1 for one in CHANNELS])[channel]

@@ -374,6 +374,19 @@ def test_emails_are_opened_clicked_and_left_at_the_published_rates(company: Comp
     assert machine / delivered == pytest.approx(0.35, rel=0.03)
 
 
+def test_people_who_are_gone_hardly_read_what_they_get(company: Company) -> None:
+    rates = company.rows(
+        "select coalesce(sent_at >= gone_at, false) as is_gone, avg(cast(opened_at is not null as integer)) from ("
+        "select contact_id, message_id, min(occurred_at) filter (event_name = 'email_sent') as sent_at,"
+        " min(occurred_at) filter (event_name = 'email_opened' and not is_machine) as opened_at"
+        f" from {company.files('email/events_*.parquet')} where message_id is not null group by all) messages"
+        f" join {company.truth('records.parquet')} records on source_system = 'email' and record_table = 'contacts'"
+        f" and record_id = contact_id join {company.truth('people.parquet')} people using (person_id) group by is_gone"
+    )
+    gone, others = dict(rates)[True], dict(rates)[False]
+    assert 0.1 < gone / others < 0.35
+
+
 def test_nobody_gets_an_email_after_unsubscribing_and_each_leaves_a_withdrawal(company: Company) -> None:
     events = company.files("email/events_*.parquet")
     left = (

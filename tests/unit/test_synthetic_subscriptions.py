@@ -25,6 +25,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
             ("subscriptions", f"read_csv('{folder}/files/billing/subscriptions.csv', all_varchar = true)"),
             ("invoices", f"read_csv('{folder}/files/billing/invoices.csv')"),
             ("uses", f"read_parquet('{folder}/files/app/events_*.parquet')"),
+            ("tickets", f"read_json('{folder}/files/support/tickets.jsonl', format = 'newline_delimited')"),
             ("records", f"'{folder}/truth/records.parquet'"),
             ("stages", f"'{folder}/truth/stages.parquet'"),
         ):
@@ -97,6 +98,23 @@ def test_viewing_halves_before_a_subscription_ends(service: Warehouse) -> None:
     )[0]
     assert before > 500
     assert fading / before == pytest.approx(0.5, abs=0.1)
+
+
+def test_subscribers_write_more_before_their_subscription_ends(service: Warehouse) -> None:
+    before, leaving = service.rows(
+        "with ends as (select person_id, events.occurred_at as ended_at from events"
+        " join records on record_table = 'subscriptions' and record_id = subscription_id"
+        " join (select subscription_id, min(occurred_at) as started_at from events group by all) started"
+        " using (subscription_id) where event_kind = 'ended'"
+        " and events.occurred_at > started.started_at + interval 120 day),"
+        " opened as (select person_id, opened_at from tickets join records on record_table = 'tickets'"
+        " and record_id = cast(ticket_id as varchar))"
+        " select count(*) filter (opened_at between ended_at - interval 90 day and ended_at - interval 45 day),"
+        " count(*) filter (opened_at between ended_at - interval 45 day and ended_at)"
+        " from ends join opened using (person_id)"
+    )[0]
+    assert leaving > 20
+    assert leaving > 2 * before
 
 
 def test_the_truth_follows_subscribers_through_trial_leaving_and_return(service: Warehouse) -> None:
