@@ -4,8 +4,9 @@ Belongs here: which identifiers link, how strong each is, and the guards that ke
 Does not belong here: the cleaning of values (``normalize.py``), likeness of names (``scoring.py``), the order of the
 whole (``resolution.py``).
 
-Everything is a temporary table: ``numbered_records``, ``identity_work`` (their comparable identifiers), ``identity_nodes`` (one per
-identifier that may link), ``record_nodes`` (which identifiers a record carries), ``certain_edges``.
+Everything is a temporary table: ``numbered_records``, ``identity_work`` (their comparable identifiers),
+``identity_nodes`` (one per identifier that may link), ``record_nodes`` (which identifiers a record carries),
+``certain_edges``.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def build_nodes(warehouse: Warehouse) -> None:
         " (order by rank, identifier_value) as bigint) as node, rank, kind, identifier_value,"
         " kind = 'contact_id' and is_shared as is_loner from (select given.*, blocked.identifier_value is not null as"
         f" is_shared from ({values}) as given left join {BLOCKED} as blocked on given.kind = blocked.identifier_kind"
-        " and given.identifier_value = blocked.identifier_value and blocked.reason = '{SHARED}') as judged"
+        f" and given.identifier_value = blocked.identifier_value and blocked.reason = '{SHARED}') as judged"
         " where kind = 'contact_id' or not is_shared"
     )
     joins = " ".join(

@@ -11,14 +11,11 @@ which nothing changed adds nothing.
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from lifecycle.identity.decisions import OUTCOMES
 from lifecycle.identity.resolution import LINKS
 from lifecycle.warehouse import Warehouse, literal
-
-if TYPE_CHECKING:
-    from lifecycle.state import State
 
 MERGE_LOG = "identity.merge_log"
 _COLUMNS = (
@@ -32,20 +29,18 @@ def create_tables(warehouse: Warehouse) -> None:
     warehouse.run(f"create table if not exists {MERGE_LOG} ({_COLUMNS})")
 
 
-def note_merges(warehouse: Warehouse, state: State | None, as_of: date) -> None:
-    """Replace ``identity.merge_log``: what the last publication of ``state`` knew, and what changed since.
+def note_merges(warehouse: Warehouse, published: Path | None, as_of: date) -> None:
+    """Replace ``identity.merge_log``: what ``published`` (the last publication's file of personal data) knew, and what
+    changed since. Without one nothing was merged.
 
     - ``merged``: all records of a customer now belong to another one that was known before, or that several became.
     - ``renamed``: all records of a customer now belong to a new id alone: an earlier record of theirs turned up.
     - ``split``: some records of a customer now belong to another id; the earlier id stays with the earliest record.
     """
-    from lifecycle.serving.publication import current
-
     warehouse.run(f"create or replace table {MERGE_LOG} ({_COLUMNS})")
-    published = current(state) if state is not None else None
     if published is None:
         return
-    warehouse.run(f"attach {literal(str(published.pii_database))} as published_identity (read_only)")
+    warehouse.run(f"attach {literal(str(published))} as published_identity (read_only)")
     try:
         known = {
             name

@@ -37,6 +37,8 @@ CUT_BITS = -2.0
 CLIP_BITS = 10.0
 """One pair counts at most this much for or against, so that no single pair outweighs all others."""
 
+FLOOR_BITS = -10.0
+
 CERTAIN_BITS = 10.0
 """What a certain link counts in a group that holds a contradiction and has to be cut somewhere."""
 
@@ -115,7 +117,7 @@ def resolve(warehouse: Warehouse, policy: Policy) -> Resolution:
     links.build_nodes(warehouse)
     links.build_edges(warehouse)
     decisions.prepare_decisions(warehouse)
-    _find_conflicts(warehouse)
+    _describe_contacts(warehouse)
     _contest_identifiers(warehouse)
     _group_certain(warehouse, policy)
     _cut_contradictory_groups(warehouse)
@@ -147,49 +149,59 @@ def _temporary_tables(warehouse: Warehouse) -> set[str]:
 _BIRTH_DIGITS = "regexp_replace(cast(birth_date as varchar), '[^0-9]', '', 'g')"
 
 
-def _conflicting(left: str, right: str) -> str:
-    """SQL: two birth dates of eight digits that no slip of the pen explains.
+def _contradicting(left: str, right: str) -> str:
+    """SQL: two descriptions of a contact (aliases of ``contact_facts``) that cannot be of one person.
 
-    More than two digits differ and the years are more than one apart: a swapped day and month, a neighbouring key or
-    a wrong year at the turn of the year is no conflict.
+    Birth dates contradict each other when more than two digits differ and the years are more than one apart: a swapped
+    day and month, a neighbouring key or a wrong year at the turn of the year does not. Names do when neither the first
+    nor the last name is alike, whichever way round they are written.
     """
-    differ = " + ".join(
-        f"case when substr({left}, {place}, 1) <> substr({right}, {place}, 1) then 1 else 0 end"
-        for place in range(1, 9)
+    one_date, other_date = f"{left}.birth_date", f"{right}.birth_date"
+    years = f"abs(cast(substr({one_date}, 1, 4) as integer) - cast(substr({other_date}, 1, 4) as integer))"
+    pairs = (("first_name", "first_name"), ("last_name", "last_name"), ("first_name", "last_name"))
+    unlike = " and ".join(
+        f"levenshtein({left}.{one}, {right}.{other}) > greatest(2, 0.4 * greatest(length({left}.{one}),"
+        f" length({right}.{other}))) and not starts_with({left}.{one}, {right}.{other})"
+        f" and not starts_with({right}.{other}, {left}.{one})"
+        for one, other in (*pairs, ("last_name", "first_name"))
     )
-    years = f"abs(cast(substr({left}, 1, 4) as integer) - cast(substr({right}, 1, 4) as integer))"
-    return f"({differ} > 2 and {years} > 1)"
+    return (
+        f"(coalesce(hamming({one_date}, {other_date}) > 2 and {years} > 1, false) or coalesce({left}.full_first_name <>"
+        f" {right}.full_first_name and {unlike}, false))"
+    )
 
 
-def _find_conflicts(warehouse: Warehouse) -> None:
-    """Write ``contact_births`` (contact_node, birth_date): the different birth dates that a contact's records say."""
+def _describe_contacts(warehouse: Warehouse) -> None:
+    """Write ``contact_facts``: the different birth dates and names that a contact's records say."""
     warehouse.run(
-        f"create or replace temp table contact_births as select distinct contact_node, {_BIRTH_DIGITS} as birth_date"
+        "create or replace temp table contact_facts as select distinct contact_node, birth_date, first_name, last_name,"
+        " coalesce(nicknames.full_first_name, first_name) as full_first_name from (select contact_node,"
+        f" case when length({_BIRTH_DIGITS}) = 8 then {_BIRTH_DIGITS} end as birth_date,"
+        f" {normalize.folded_name('first_name')} as first_name, {normalize.folded_name('last_name')} as last_name"
         f" from {PROFILES} inner join numbered_records using (record_key) inner join record_nodes using (number)"
-        f" where birth_date is not null and contact_node is not null and length({_BIRTH_DIGITS}) = 8"
+        " where contact_node is not null) as described left join (select nickname, first_name as full_first_name"
+        f" from {scoring.NICKNAMES}) as nicknames on first_name = nickname"
     )
 
 
 def _contest_identifiers(warehouse: Warehouse) -> None:
     """Write ``contested_nodes``: emails, accounts and phones whose holders contradict each other.
 
-    Two holders do when a steward said so, or when their birth dates conflict and no steward said they are the same.
+    Two holders do when a steward said so, or when their birth dates or names do and no steward said they are the same.
     A contested identifier links nobody; a recycled email is the usual case.
     """
     warehouse.run(
-        f"create or replace temp table contested_nodes as with held as (select distinct right_node as node, left_node as"
-        " contact_node from certain_edges inner join identity_nodes on left_node = node and identity_nodes.kind ="
+        "create or replace temp table contested_nodes as with held as (select distinct right_node as node, left_node"
+        " as contact_node from certain_edges inner join identity_nodes on left_node = node and identity_nodes.kind ="
         " 'contact_id' where certain_edges.right_node in (select right_node from certain_edges group by right_node"
         " having count(*) > 1)), pairs as (select left_held.node, left_held.contact_node as left_node,"
         " right_held.contact_node as right_node from held as left_held inner join held as right_held"
         " on left_held.node = right_held.node and left_held.contact_node < right_held.contact_node),"
         " contradictions as (select pairs.* from pairs semi join steward_bars using (left_node, right_node)"
-        " union select pairs.* from pairs"
-        " inner join contact_births as left_births on pairs.left_node = left_births.contact_node"
-        " inner join contact_births as right_births on pairs.right_node = right_births.contact_node"
+        " union select pairs.* from pairs inner join contact_facts as l on pairs.left_node = l.contact_node"
+        " inner join contact_facts as r on pairs.right_node = r.contact_node"
         " anti join steward_links using (left_node, right_node)"
-        f" where {_conflicting('left_births.birth_date', 'right_births.birth_date')})"
-        f" select distinct node, '{CONTRADICTORY}' as reason from contradictions"
+        f" where {_contradicting('l', 'r')}) select distinct node, '{CONTRADICTORY}' as reason from contradictions"
     )
     _take_contested_edges(warehouse, CONTRADICTORY)
 
@@ -248,17 +260,16 @@ def _cut_contradictory_groups(warehouse: Warehouse) -> None:
         " from steward_bars inner join node_groups as left_groups on left_node = left_groups.node"
         " inner join node_groups as right_groups on right_node = right_groups.node"
         " where left_groups.certain = right_groups.certain"
-        " union select certain, left_node, right_node from (select left_groups.certain,"
-        " left_births.contact_node as left_node, right_births.contact_node as right_node,"
-        " left_births.birth_date as left_date, right_births.birth_date as right_date"
-        " from contact_births as left_births inner join node_groups as left_groups"
-        " on left_births.contact_node = left_groups.node"
-        " inner join (select certain from contact_births inner join node_groups on contact_node = node group by certain"
-        " having count(distinct birth_date) > 1) as several on left_groups.certain = several.certain"
+        " union select pairs.certain, left_node, right_node from (select left_groups.certain,"
+        " left_groups.node as left_node, right_groups.node as right_node from node_groups as left_groups"
+        " inner join identity_nodes as left_nodes on left_groups.node = left_nodes.node"
         " inner join node_groups as right_groups on left_groups.certain = right_groups.certain"
-        " inner join contact_births as right_births on right_births.contact_node = right_groups.node"
-        " where left_births.contact_node < right_births.contact_node) as pairs"
-        f" anti join steward_links using (left_node, right_node) where {_conflicting('left_date', 'right_date')}"
+        " inner join identity_nodes as right_nodes on right_groups.node = right_nodes.node"
+        " where left_nodes.kind = 'contact_id' and right_nodes.kind = 'contact_id'"
+        " and left_groups.node < right_groups.node) as pairs anti join steward_links using (left_node, right_node)"
+        " inner join contact_facts as l on left_node = l.contact_node"
+        " inner join contact_facts as r on right_node = r.contact_node"
+        f" where {_contradicting('l', 'r')}"
     )
     members = warehouse.rows(
         "select certain, node from node_groups where certain in (select certain from inner_bars) order by certain, node"
@@ -452,7 +463,7 @@ def _cut_doubtful(warehouse: Warehouse) -> None:
     similar = warehouse.rows(
         # A pair without a score is one that a steward set apart.
         f"select left_number, right_number, case when score_bits is null then {CANNOT_LINK} else"
-        f" greatest(least(score_bits, {CLIP_BITS}), -{CLIP_BITS}) end from inner_scores semi join doubtful using (root)"
+        f" greatest(least(score_bits, {CLIP_BITS}), {FLOOR_BITS}) end from inner_scores semi join doubtful using (root)"
         f" union all select first_number, number, {MUST_LINK} from (select number, min(number) over"
         f" (partition by certain_group) as first_number from {scoring.PEOPLE} as people inner join probable_groups"
         " on people.certain_group = probable_groups.node semi join doubtful using (root)) as together"
@@ -547,8 +558,8 @@ def _rate_groups(warehouse: Warehouse) -> None:
 def _rate_contacts(warehouse: Warehouse) -> None:
     """Write ``contact_rules``: by which rule a contact record belongs to the rest of its customer."""
     warehouse.run(
-        "create or replace temp table shared_nodes as select right_node as node, certain_edges.kind, identity_nodes.rank"
-        " from certain_edges inner join identity_nodes on right_node = identity_nodes.node"
+        "create or replace temp table shared_nodes as select right_node as node, certain_edges.kind,"
+        " identity_nodes.rank from certain_edges inner join identity_nodes on right_node = identity_nodes.node"
         " inner join identity_nodes as holders on left_node = holders.node and holders.kind = 'contact_id'"
         " group by right_node, certain_edges.kind, identity_nodes.rank having count(distinct left_node) > 1"
     )
@@ -595,7 +606,8 @@ def _report_pairs(warehouse: Warehouse, policy: Policy) -> None:
     warehouse.run(
         f"insert into {SCORED_PAIRS} select l.source_system, l.record_id, l.customer_id, r.source_system, r.record_id,"
         " r.customer_id, case when l.customer_id = r.customer_id then 'linked' else 'review' end,"
-        f" scores.score_bits, 1 / (1 + power(2, -scores.score_bits)), concat_ws(', ', {evidence}) from identity_scores as scores"
+        f" scores.score_bits, 1 / (1 + power(2, -scores.score_bits)), concat_ws(', ', {evidence})"
+        " from identity_scores as scores"
         f" inner join {scoring.PEOPLE} as left_people on left_number = left_people.number"
         f" inner join {scoring.PEOPLE} as right_people on right_number = right_people.number"
         f" inner join {LINKS} as l on left_people.record_key = l.record_key"

@@ -28,6 +28,11 @@ GUARD_BITS = -10.0
 """The most that a pair with different first names and birth dates can reach: people of one household."""
 GUARD_BITS_WITHOUT_BIRTH_DATE = -1.0
 GUARD_BITS_WITHOUT_FIRST_NAME = 0.0
+GUARD_BITS_OF_A_RECYCLED_EMAIL = -1.0
+GUARD_BITS_OF_A_HOUSEHOLD = 0.0
+
+FEWEST_RECORDS = 1_000
+"""In a small company too, two records of a common name are no better proof than elsewhere."""
 
 OWN_DUPLICATES = 4
 """A value is common when strangers share it; this many records of it may be the person's own."""
@@ -40,6 +45,9 @@ class Equality:
     agreement: float
     chance: float
 
+
+COMMON_NAME = 0.001
+"""The share of records from which a name is one that people bear, and no misspelling of another."""
 
 NAME = Equality(0.62, 0.0005)
 BIRTH_DATE = Equality(0.66, 0.00005)
@@ -94,6 +102,9 @@ def prepare_people(warehouse: Warehouse, records: str) -> int:
         " regexp_replace(street, '[0-9 ]', '', 'g') as street_letters,"
         " nullif(regexp_extract(street, '[0-9]+'), '') as house_number,"
         " regexp_replace(email_local, '[^0-9]', '', 'g') as email_digits,"
+        " cast(substr(birth_date, 1, 4) as smallint) as birth_year,"
+        " coalesce(length(first_name) >= 3 and contains(email_local, first_name), false) as has_first_name_in_email,"
+        " coalesce(length(last_name) >= 3 and contains(email_local, last_name), false) as has_last_name_in_email,"
         f" {', '.join(f'{fold.letter_set(name)} as {name}_set' for name in _COMPARED)} from folded_people"
     )
     counts = " ".join(
@@ -248,6 +259,11 @@ def _is_typo(left: str, right: str, distance: str) -> str:
     )
 
 
+def _are_two_names(left: str, right: str) -> str:
+    """SQL: whether both names are common: Mark and Mary are a letter apart, but a slip of the pen is rare."""
+    return f"least(l.{left}_chance, r.{right}_chance) > {COMMON_NAME}"
+
+
 def _name_element(left: str, right: str, distance: str, same: str = "false") -> str:
     """SQL: bits for two name elements: equal, a typo (or ``same`` in other words), alike, different, one missing."""
     one, two = f"l.{left}", f"r.{right}"
@@ -255,8 +271,9 @@ def _name_element(left: str, right: str, distance: str, same: str = "false") -> 
     equal = f"log2({NAME.agreement} / {chance})"
     shorter, longer = f"least(length({one}), length({two}))", f"greatest(length({one}), length({two}))"
     return (
-        f"case when {one} is null or {two} is null then 0 when {distance} = 0 then {equal}"
-        f" when {same} or {_is_typo(left, right, distance)} then least(log2(0.25 / {chance}), {equal} - 1)"
+        f"case when {one} is null or {two} is null then 0 when {distance} = 0 and {shorter} >= 2 then {equal}"
+        f" when {same} or ({_is_typo(left, right, distance)} and not {_are_two_names(left, right)})"
+        f" then least(log2(0.25 / {chance}), {equal} - 1)"
         f" when {distance} <= 0.4 * {longer} or ({shorter} >= 3 and (starts_with({one}, {two})"
         f" or starts_with({two}, {one}))) or ({shorter} = 1 and substr({one}, 1, 1) = substr({two}, 1, 1))"
         " then 2.5 else -2.6 end"
@@ -351,8 +368,8 @@ def _joined(pairs: str) -> str:
 
 def _distances_sql(pairs: str) -> str:
     return (
-        "select left_number, right_number, hamming(l.birth_date, r.birth_date) as digits,"
-        " abs(cast(substr(l.birth_date, 1, 4) as integer) - cast(substr(r.birth_date, 1, 4) as integer))"
+        "select left_number, right_number, cast(hamming(l.birth_date, r.birth_date) as tinyint) as digits,"
+        " cast(abs(l.birth_year - r.birth_year) as smallint)"
         f" as years_apart, {_distance('first_name')} as first_distance, {_distance('last_name')} as last_distance,"
         f" {_distance('first_name', 'last_name')} as first_last_distance,"
         f" {_distance('last_name', 'first_name')} as last_first_distance, {_distance('email_local')} as email_distance,"
@@ -360,9 +377,8 @@ def _distances_sql(pairs: str) -> str:
         f" {_distance('postcode')} as postcode_distance, {_distance('street')} as street_distance,"
         f" {_distance('street_letters')} as letters_distance,"
         " coalesce(levenshtein(l.house_number, r.house_number) > 1, false) as is_other_house,"
-        " coalesce((length(l.last_name) >= 3 and contains(l.email_local, l.last_name)"
-        " and contains(r.email_local, r.last_name)) or (length(l.first_name) >= 3"
-        " and contains(l.email_local, l.first_name) and contains(r.email_local, r.first_name)), false)"
+        " (l.has_last_name_in_email and r.has_last_name_in_email)"
+        " or (l.has_first_name_in_email and r.has_first_name_in_email)"
         f" as is_named_email from {_joined(f'({pairs})')}"
     )
 
@@ -380,7 +396,7 @@ def _fields_sql() -> str:
         f" {_name_element('last_name', 'last_name', 'last_distance')} as last_bits,"
         f" {_name_element('first_name', 'last_name', 'first_last_distance')} as first_last_bits,"
         f" {_name_element('last_name', 'first_name', 'last_first_distance')} as last_first_bits,"
-        f" coalesce({crossed_close}, false) as is_crossed_close, first_distance is null as is_first_name_unknown,"
+        f" coalesce({crossed_close}, false) as is_crossed_close,"
         f" {_BIRTH_DATE_BITS} as birth_date_bits, {_EMAIL_BITS} as email_bits, {_PHONE_BITS} as phone_bits,"
         f" {_CITY_BITS} as city_bits, {_POSTCODE_BITS} as postcode_bits, {_STREET_BITS} as street_bits"
         f" from {_joined('score_distances')}"
@@ -391,7 +407,7 @@ def _total_sql(record_count: int) -> str:
     address = ("city_bits", "postcode_bits", "street_bits")
     positive = ", ".join(f"greatest({bits}, 0)" for bits in address)
     total = (
-        f"1 - log2({max(record_count, 2)}) + name_bits + birth_date_bits + email_bits + phone_bits"
+        f"1 - log2({max(record_count, FEWEST_RECORDS)}) + name_bits + birth_date_bits + email_bits + phone_bits"
         # Parts of an address come together: the second and third that agree say less than they would alone.
         f" + 0.4 * greatest({positive}) + 0.6 * ({positive.replace(', greatest', ' + greatest')})"
         f" + {' + '.join(f'least({bits}, 0)' for bits in address)}"
@@ -400,12 +416,18 @@ def _total_sql(record_count: int) -> str:
         # One name agrees and the other does not: a family's name and two first names, however they are written.
         f"case when is_other_person and digits > 2 then {GUARD_BITS}"
         f" when is_other_person and digits is null then {GUARD_BITS_WITHOUT_BIRTH_DATE}"
-        f" when is_first_name_unknown and digits > 2 and years_apart > 1 then {GUARD_BITS_WITHOUT_FIRST_NAME} end"
+        # An address that went from one person to another: the birth dates say so.
+        f" when own_name_bits <= 0 and digits > 2 and years_apart > 1 and email_bits > 0"
+        f" then {GUARD_BITS_OF_A_RECYCLED_EMAIL}"
+        f" when own_name_bits <= 0 and digits > 2 and years_apart > 1 then {GUARD_BITS_WITHOUT_FIRST_NAME}"
+        # A last name, a phone and an address are a household's: something has to speak for the person.
+        f" when own_name_bits <= 0 and birth_date_bits <= 0 and email_bits <= 0 then {GUARD_BITS_OF_A_HOUSEHOLD} end"
     )
     names = (
         "select *, case when is_crossed then crossed_bits else first_bits + last_bits end as name_bits,"
         " case when is_crossed then least(first_last_bits, last_first_bits) else first_bits end <= -2.6"
-        " as is_other_person from (select *, first_last_bits + last_first_bits - 1.5 as crossed_bits,"
+        " as is_other_person, case when is_crossed then least(first_last_bits, last_first_bits) else first_bits end"
+        " as own_name_bits from (select *, first_last_bits + last_first_bits - 1.5 as crossed_bits,"
         " is_crossed_close and first_last_bits + last_first_bits - 1.5 > first_bits + last_bits as is_crossed"
         " from score_fields) as crossed"
     )

@@ -9,6 +9,7 @@ import dagster as dg
 
 from lifecycle import build
 from lifecycle.identity import merges, resolution
+from lifecycle.serving.publication import current
 from orchestration.dbt import OWNER
 from orchestration.resources import Company
 
@@ -50,7 +51,8 @@ def identity(context: dg.AssetExecutionContext, company: dg.ResourceParam[Compan
         own = build.current(warehouse, context.run.run_id)
         found = resolution.resolve(warehouse, resolution.Policy.of(company.settings))
         # A past day follows upon no publication.
-        merges.note_merges(warehouse, None if company.is_past_day else company.settings.state, own.as_of)
+        published = None if company.is_past_day else current(company.settings.state)
+        merges.note_merges(warehouse, published.pii_database if published else None, own.as_of)
         noted.rows = found.record_count
         rows = {name: int(warehouse.scalar(f"select count(*) from identity.{name}")) for name in TABLES}
     for name, count in rows.items():
