@@ -23,7 +23,6 @@ from lifecycle.synthetic.rows import Rows
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from lifecycle.synthetic.accounts import Accounts

@@ -144,7 +144,7 @@ PROFILES = {
                 uses_per_month=0.0,
             ),
             personas=("family", "young_professional", "retired", "small_business"),
-            order_gap_days=37,
+            order_gap_days=38,
             loyal_orders=7,
             high_value=250,
         ),

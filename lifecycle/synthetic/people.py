@@ -263,7 +263,9 @@ def _emails(
     mail = np.array(words.MAIL_DOMAINS)[random.choice(6, len(index), p=(0.42, 0.2, 0.14, 0.1, 0.08, 0.06))]
     work = np.array((*words.WORK_DOMAINS, *words.MAIL_DOMAINS))[random.integers(0, 11, len(index))]
     email = add(add(local, number), add("@", mail))
-    second = add(add(add(add(initials, "."), lasts), add("x", number)), add("@", work))
+    # Another number: what two addresses of one person have in common is the name.
+    other_number = spread(index, arguments.customers, 5).astype("U8")
+    second = add(add(add(add(initials, "."), lasts), add("x", other_number)), add("@", work))
     return email, second
 
 
