@@ -375,13 +375,19 @@ def _told_apart(reading: Reading, found: Sequence[Found]) -> list[Candidate]:
         Candidate(
             one.customer_id,
             one.customer_id,
-            f"{one.kind} {'in' if one.kind == 'record' else 'of'} {', '.join(one.sources)}"
-            if one.sources
-            else one.kind,
+            _found_as(one),
             _facts(rows.get(one.customer_id, {}), reading),
         )
         for one in found
     ]
+
+
+def _found_as(one: Found) -> str:
+    if one.previous_id is not None:
+        return f"has records of {one.previous_id}"
+    if not one.sources:
+        return one.kind
+    return f"{one.kind} {'in' if one.kind == 'record' else 'of'} {', '.join(one.sources)}"
 
 
 def _profiles(reading: Reading, customer_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -411,7 +417,9 @@ def _facts(profile: dict[str, Any], reading: Reading) -> str:
         if profile.get(name) is not None:
             moment = profile[name].replace(tzinfo=UTC).astimezone(reading.settings.zone)
             said.append(f"{words} {moment:%Y-%m-%d}")
-    said += [words for words, name in (("a test", "is_test"), ("an employee", "is_employee")) if profile.get(name)]
+    said += [
+        words for words, name in (("a test person", "is_test"), ("an employee", "is_employee")) if profile.get(name)
+    ]
     return ", ".join(part for part in said if part)
 
 
@@ -579,7 +587,7 @@ class ReviewPair:
     score_bits: float
     confidence: float
     evidence: str | None
-    other_count: int
+    other_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -611,9 +619,8 @@ def review_pairs(reading: Reading, *, limit: int) -> Review:
         " where outcome = 'review' order by score_bits desc, left_source_system, left_record_id, right_source_system,"
         " right_record_id"
     ):
-        pair = ReviewPair(
-            Record(left_source, "contacts", left_id), Record(right_source, "contacts", right_id), *others, 0
-        )
+        left, right = Record(left_source, "contacts", left_id), Record(right_source, "contacts", right_id)
+        pair = ReviewPair(left, right, *others)
         best.setdefault(frozenset((pair.left_customer_id, pair.right_customer_id)), []).append(pair)
     likeliest = [
         replace(pairs[0], other_count=len(pairs) - 1) for customers, pairs in best.items() if customers not in decided

@@ -144,7 +144,7 @@ def _who(explanation: Explanation, zone: ZoneInfo) -> Section:
         rows.append(("looked for", f"{explanation.looked_for}: {explanation.found_by}{known}"))
     place = ", ".join(part for part in (profile.city, profile.region, profile.country) if part)
     rows.append(("place", place or "not known"))
-    seen = f"first {day(profile.first_seen_at, zone)}"
+    seen = f"first {day(profile.first_seen_at, zone)}" if profile.first_seen_at else "no record of them has a date"
     if profile.last_activity_at is not None:
         seen += f", last active {day(profile.last_activity_at, zone)}"
     rows.append(("seen", seen))

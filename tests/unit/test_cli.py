@@ -22,6 +22,10 @@ COMMANDS = [
     ["quarantine", "requeue"],
     ["publication", "list"],
     ["publication", "rollback"],
+    ["explain"],
+    ["identity", "merge"],
+    ["identity", "split"],
+    ["identity", "review"],
     ["doctor"],
 ]
 
@@ -104,6 +108,33 @@ def test_an_unknown_segment_is_answered_with_the_known_ones(
     assert run(monkeypatch, "plan", "--config", str(company), "--segment", "nobody") == 1
     message = capsys.readouterr().err
     assert "'nobody'" in message and "new_customers" in message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["explain", "ada@example.com"],
+        ["explain", "ada@example.com", "--json"],
+        ["identity", "review"],
+        ["identity", "merge", "crm:1", "shop:1", "--reason", "sure"],
+    ],
+    ids=" ".join,
+)
+def test_nobody_can_be_explained_or_decided_about_before_anything_is_published(
+    command: list[str], company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, *command, "--config", str(company)) == 1
+    said = capsys.readouterr()
+    assert "nothing is published yet" in said.err and "lifecycle run" in said.err
+    assert "Traceback" not in said.err and not said.out
+    assert not (company.parent / "identity_decisions.csv").exists()
+
+
+def test_a_day_to_explain_that_is_no_day_is_refused(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "explain", "ada", "--as-of", "june", "--config", str(company)) == 1
+    assert "'june' is no day" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("day", "words"), [("yesterday", "is no day"), ("2999-01-01", "has not come yet")])
