@@ -119,7 +119,7 @@ def generate(arguments: Arguments, progress: Callable[[str], None] = lambda _: N
         encoding="utf-8",
     )
     (folder / "lifecycle.yml").write_text(settings_text(arguments), encoding="utf-8")
-    return _summary(folder, files, time.monotonic() - started)
+    return Summary(folder, dict(files.row_counts), files.file_count, files.unreadable_count, time.monotonic() - started)
 
 
 def _make_room(folder: Path, *, is_forced: bool) -> None:
@@ -141,10 +141,6 @@ def _make_room(folder: Path, *, is_forced: bool) -> None:
             else:
                 path.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-
-
-def _summary(folder: Path, files: Files, seconds: float) -> Summary:
-    return Summary(folder, dict(files.row_counts), files.file_count, files.unreadable_count, seconds)
 
 
 def _write_block(
@@ -184,7 +180,7 @@ def _write_block(
     files.write(
         [
             *order_rows(arguments, calendar, catalogue, people, accounts, orders, block),
-            *session_rows(arguments, calendar, catalogue, people, accounts, orders, sessions, block),
+            *session_rows(arguments, calendar, catalogue, people, accounts, orders, sessions, seen_at, block),
             *parcel_rows(calendar, people, accounts, orders),
             *ad_rows(arguments, calendar, people, seen_at, block),
             *messages.rows,

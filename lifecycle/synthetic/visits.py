@@ -77,6 +77,8 @@ APP_NAMES = {
 KIOSK_SHARE, TABLET_SHARE = 0.004, 0.10
 """Of sessions, those on a kiosk in a store; of sessions of further household members, those on the family's tablet."""
 
+MEDIA = ("free", "paid")
+
 IDS_PER_BLOCK = 10_000_000
 
 
@@ -204,9 +206,14 @@ def session_rows(
     accounts: Accounts,
     orders: Orders,
     sessions: Sessions,
+    seen_at: NDArray[np.int64],
     block: int,
 ) -> list[Rows]:
-    """Events of the website and the app."""
+    """Events of the website and the app.
+
+    Half of the visits before a first order (``seen_at``) say which of the channels that touched the person they came
+    by; what came later came by itself.
+    """
     import numpy as np
 
     random = stream(arguments.seed, "events", block)
@@ -214,18 +221,24 @@ def session_rows(
     is_shared = (people.role[sessions.person] > 0) & (random.random(count) < TABLET_SHARE)
     owner = np.where(is_shared, people.head[sessions.person], sessions.person)
     kiosk = np.where(
-        (random.random(count) < KIOSK_SHARE) & (arguments.settings.store_share > 0) & (sessions.order < 0),
+        (random.random(count) < KIOSK_SHARE)
+        & (arguments.settings.store_share > 0)
+        & (sessions.order < 0)
+        & ~sessions.is_app,
         random.integers(0, 6, count),
         -1,
     )
     signs_in = random.random(count) < 0.55
+    touched = people.touched[sessions.person]
+    says_channel = touched.any(axis=1) & (sessions.start < seen_at[sessions.person]) & (random.random(count) < 0.5)
+    channel = np.where(says_channel, touched.argmax(axis=1), -1)
     group = catalogue.draw_categories(random, people.category[sessions.person])
     product = group * PRICE_POINTS + random.integers(4, PRICE_POINTS - 8, count)
     has_order = sessions.order >= 0
     product[has_order] = orders.first_product[sessions.order[has_order]]
     events = _events(random, calendar, sessions)
     known = _Known(
-        cookie=cookies(arguments, people, owner), kiosk=kiosk, signs_in=signs_in, product=product,
+        cookie=cookies(arguments, people, owner), kiosk=kiosk, signs_in=signs_in, channel=channel, product=product,
     )  # fmt: skip
     found = []
     for source, is_app, names in (("web", False, WEB_NAMES), ("app", True, APP_NAMES)):
@@ -247,6 +260,8 @@ class _Known:
     cookie: NDArray[np.int64]
     kiosk: NDArray[np.int64]
     signs_in: NDArray[np.bool_]
+    channel: NDArray[np.int64]
+    """Position of the channel that it came by; -1 for none."""
     product: NDArray[np.int64]
 
 
@@ -291,7 +306,7 @@ def _tracked(
     has_product = is_one_of(
         "product_viewed", "product_added", "product_removed", "wishlist_added", "review_read", "comparison_viewed"
     )
-    campaign_source = np.where(random.random(count) < 0.12, random.integers(0, len(CHANNELS), count), -1)
+    channel = known.channel[session]
     cookie = c.numbered("ck" if source == "web" else "dev", known.cookie[session])
     kiosk = c.numbered("kiosk-", np.maximum(known.kiosk[session], 0))
     order_number = orders.number[order] if len(orders) else np.zeros(count, int)
@@ -320,11 +335,9 @@ def _tracked(
             np.where(is_form, 2, is_one_of("payment_step")),
             is_step | is_form,
         ),
-        "source": c.chosen([channel.name for channel in CHANNELS], campaign_source),
-        "medium": c.chosen(("paid", "free"), np.isin(campaign_source, [4, 5]).astype(int), campaign_source >= 0),
-        "referrer": c.chosen(
-            ("https://search.example", "https://social.example"), campaign_source % 2, campaign_source >= 0
-        ),
+        "source": c.chosen([one.name for one in CHANNELS], channel),
+        "medium": c.chosen([MEDIA[one in PAID] for one in CHANNELS], channel),
+        "referrer": c.chosen([f"https://{one.name.replace('_', '-')}.example" for one in CHANNELS], channel),
         "referred_contact_id": accounts.web.ids(friend, referred),
         "brand": c.constant("main", count),
         "properties": c.chosen(
@@ -395,7 +408,7 @@ def ad_rows(
                 "anonymous_id": c.numbered("ck", cookies(arguments, people, person[at])),
                 "campaign_id": c.chosen(ad_campaign_ids(calendar), np.where(is_paid[at], campaign[at], -1)),
                 "source": c.chosen([one.name for one in CHANNELS], channel[at]),
-                "medium": c.chosen(("free", "paid"), is_paid[at].astype(int)),
+                "medium": c.chosen(MEDIA, is_paid[at].astype(int)),
                 "click_id": c.numbered("clk", number[at], np.full(count, is_click)),
                 "utm_content": c.chosen(("picture_a", "picture_b", "text"), number[at] % 3, is_paid[at]),
                 "utm_term": c.chosen(("gift", "sale", "near me"), number[at] % 3, channel[at] == 0),

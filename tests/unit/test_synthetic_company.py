@@ -561,6 +561,22 @@ def test_touches_add_to_the_chance_to_buy_what_the_truth_says(company: Company) 
         assert with_touch - without == pytest.approx(channel.weight, abs=0.06), channel.name
 
 
+def test_visits_name_only_channels_that_touched_the_person_and_none_after_the_first_order(company: Company) -> None:
+    flags = ", ".join(f"touched_by_{channel.name} as {channel.name}" for channel in CHANNELS)
+    named, wrong, late = company.row(
+        f"with events as (select person_id, timestamp, source from {company.files('web/events_*.parquet')} events"
+        f" join {company.truth('records.parquet')} on source_system = 'web' and record_table = 'touchpoints'"
+        " and record_id = touchpoint_id where source is not null),"
+        f" touched as (unpivot (select person_id, acquired_at, {flags} from {company.truth('people.parquet')})"
+        f" on {', '.join(channel.name for channel in CHANNELS)} into name channel value is_touched)"
+        " select count(*), count(*) filter (not is_touched),"
+        " count(*) filter (timestamp > acquired_at + interval 1 hour)"
+        " from events join touched on events.person_id = touched.person_id and source = channel"
+    )
+    assert named > 2_000
+    assert (wrong, late) == (0, 0)
+
+
 def test_the_truth_says_with_which_parameters_it_was_made(company: Company) -> None:
     content = json.loads((company.folder / "truth" / "parameters.json").read_text())
     assert content["arguments"]["customers"] == CUSTOMERS
