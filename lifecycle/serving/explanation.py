@@ -647,16 +647,7 @@ def _attach_ledger(reading: Reading) -> str:
 
 
 def _standing(reading: Reading, family: list[str], row: dict[str, Any], source: str) -> list[ListStanding]:
-    listed = {}
-    if source == "ledger":
-        listed = {
-            (sync_name, destination): delivered_at
-            for sync_name, destination, delivered_at in reading.warehouse.rows(
-                f"select sync_name, destination_name, max(delivered_at) from {_LEDGER}.main.deliveries"
-                " where customer_id in (select unnest(?::varchar[])) group by sync_name, destination_name",
-                [family],
-            )
-        }
+    listed = _listed(reading, family, source)
     standing = []
     for sync in reading.settings.syncs:
         # Without the file of personal data nobody can tell whether an identifier is there.
@@ -668,7 +659,7 @@ def _standing(reading: Reading, family: list[str], row: dict[str, Any], source: 
             " where customer_id = ?",
             [row["customer_id"]],
         )
-        since = listed.get((sync.key, sync.destination))
+        since = listed.get(sync.key)
         if wanted or since is not None:
             standing.append(
                 ListStanding(
@@ -681,3 +672,28 @@ def _standing(reading: Reading, family: list[str], row: dict[str, Any], source: 
                 )
             )
     return standing
+
+
+def _listed(reading: Reading, family: list[str], source: str) -> dict[str, datetime]:
+    """Sync → when the row was sent that its list holds of the customer."""
+    if source == "ledger":
+        destinations = {sync.key: sync.destination for sync in reading.settings.syncs}
+        return {
+            sync_name: delivered_at
+            for sync_name, destination, delivered_at in reading.warehouse.rows(
+                f"select sync_name, destination_name, max(delivered_at) from {_LEDGER}.main.deliveries"
+                " where customer_id in (select unnest(?::varchar[])) group by sync_name, destination_name",
+                [family],
+            )
+            if destinations.get(sync_name) == destination
+        }
+    if not reading.warehouse.has_table("ops.sync_members"):
+        return {}
+    return dict(
+        reading.warehouse.rows(
+            "select sync_name, max(occurred_at) from ops.sync_members where outcome = 'applied'"
+            " and customer_id in (select unnest(?::varchar[])) group by sync_name"
+            " having max_by(operation, occurred_at) <> 'remove'",
+            [family],
+        )
+    )

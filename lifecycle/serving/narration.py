@@ -106,9 +106,7 @@ def money(amount: Decimal | float | None, currency: str | None) -> str:
 
 
 def sureness(confidence: float) -> str:
-    """Cut, never rounded up: nothing that may be wrong is told as 100 %."""
-    if confidence >= 1:
-        return "certain"
+    """Cut, never rounded up: likeness is never told as certainty, though 54 bits are 1 to a computer."""
     percent = int(confidence * 10_000) / 100
     return "more than 99.99 % sure" if percent >= 99.99 and confidence > 0.9999_5 else f"{percent:.4g} % sure"
 
@@ -411,7 +409,8 @@ def _event(one: Event) -> str:
 
 
 def _lists(explanation: Explanation, zone: ZoneInfo) -> Section:
-    rows = [(one.sync_name, _stands(one, zone)) for one in explanation.lists.standing]
+    is_known = explanation.basis.lists_from == "ledger"
+    rows = [(one.sync_name, _stands(one, zone, is_known=is_known)) for one in explanation.lists.standing]
     for change in explanation.lists.changes:
         operation = OPERATIONS.get(change.operation, change.operation)
         outcome = "" if change.outcome == "applied" else f" ({_words(change.outcome)})"
@@ -419,17 +418,20 @@ def _lists(explanation: Explanation, zone: ZoneInfo) -> Section:
         detail = f": {change.detail}" if change.detail else ""
         rows.append((moment(change.occurred_at, zone), f"{operation} · {change.sync_name} · {reason}{detail}{outcome}"))
     note = ""
-    if explanation.basis.lists_from == "publication":
+    if rows and not is_known:
         note = f"As of run {explanation.basis.run_id[:8]}; what was delivered after it is not in it."
     return Section("Lists", note, rows or [("", "on none, and never was")])
 
 
-def _stands(one: ListStanding, zone: ZoneInfo) -> str:
+def _stands(one: ListStanding, zone: ZoneInfo, *, is_known: bool) -> str:
+    """``is_known``: whether every delivery is known, or those before the publication alone."""
     since = day(one.listed_since_at, zone) if one.listed_since_at is not None else None
     reason = HELD_BACK.get(one.held_back or "", _words(one.held_back))
     if one.is_wanted:
         where = f"on the list at {one.destination_name}"
-        return f"{where}, as sent on {since}" if since else "wanted, and not delivered yet"
+        if since:
+            return f"{where}, as sent on {since}"
+        return "wanted, and not delivered yet" if is_known else "wanted; not delivered before the publication"
     if since:
         return f"still on the list at {one.destination_name}, to be taken off at the next delivery: {reason}"
     return f"held back: {reason}"

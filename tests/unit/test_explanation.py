@@ -343,7 +343,7 @@ def test_lists_say_what_was_sent_under_whatever_id_and_what_is_held_back(own: Se
         ("lapsed_to_drop", True, None, None),
         ("lapsed_by_number", False, "no_consent", None),
     ]
-    assert "wanted, and not delivered yet" in told(before, own)["Lists"]
+    assert "wanted; not delivered before the publication" in told(before, own)["Lists"]
     deliver_to_earlier_ada(own)
     after = told(explain(own, ADA), own)["Lists"]
     assert "lapsed_to_drop: on the list at drop, as sent on 2024-02-05" in after
@@ -351,6 +351,18 @@ def test_lists_say_what_was_sent_under_whatever_id_and_what_is_held_back(own: Se
     assert "2024-02-05 01:00: added · lapsed_to_drop · entered the segment: no order for 90 days" in after
     assert "held back: a test person" in told(explain(own, CAROL), own)["Lists"]
     assert "on none" in told(explain(own, BOB), own)["Lists"]
+
+
+def test_without_the_ledger_lists_are_as_the_publication_knows_them(own: Settings) -> None:
+    deliver_to_earlier_ada(own)
+    shutil.rmtree(own.state.serving)
+    publish_people(own)
+    own.state.ledger.unlink()
+    explanation = explain(own, ADA)
+    assert explanation.basis.lists_from == "publication"
+    said = told(explanation, own)["Lists"]
+    assert "what was delivered after it is not in it" in said
+    assert "lapsed_to_drop: on the list at drop, as sent on 2024-02-05" in said
 
 
 def test_decisions_about_the_customer_are_told_with_what_became_of_them(own: Settings) -> None:
@@ -457,7 +469,7 @@ def test_the_json_has_its_promised_keys_and_plain_values(published: Settings) ->
 
 @pytest.mark.parametrize(
     ("bits", "words"),
-    [(14.2, "99.99 % sure"), (51.0, "more than 99.99 % sure"), (0.0, "50 % sure"), (6.7, "99.04 % sure")],
+    [(14.2, "99.99 % sure"), (60.0, "more than 99.99 % sure"), (0.0, "50 % sure"), (6.7, "99.04 % sure")],
 )
 def test_sureness_is_never_rounded_up_to_certainty(bits: float, words: str) -> None:
     assert sureness(1 / (1 + 2**-bits)) == words
