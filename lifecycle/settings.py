@@ -209,7 +209,7 @@ class IdentitySettings(Part):
     review_bits: Annotated[float, Field(ge=0, le=10)] = 3
     """Pairs that miss ``link_bits`` by no more than this are listed for a steward."""
     decisions_file: str = "identity_decisions.csv"
-    """Where `lifecycle identity merge` and `split` write, beside lifecycle.yml; read as a source as soon as it exists."""
+    """Where `lifecycle identity merge` and `split` write, beside lifecycle.yml; a source as soon as it exists."""
     survivorship: SurvivorshipSettings = SurvivorshipSettings()
 
 

@@ -98,8 +98,27 @@ def build(warehouse: Warehouse, *, version: int = 1, customers: int = 12, run_id
         "identity.customer_links": f"""
             select 'shop' as source_system, 'contacts' as record_table,
                 case i when 1 then 'canary-record-17' else 'r' || i end as record_id,
-                {customer} as customer_id, {marker} as link_rule, 1.0::double as confidence, {moment} as linked_at
+                {customer} as customer_id, {marker} as link_rule, 1.0::double as confidence, {moment} as linked_at,
+                case i when 1 then 'shop' end as matched_source_system,
+                case i when 1 then 'canary-record-17' end as matched_record_id
             from {everybody}""",
+        "identity.customer_merges": f"""
+            select 'c_old' as previous_customer_id, 'c00001' as customer_id, 'merged' as change_kind,
+                {version} as record_count, {marker} as reason, date '2024-01-01' as changed_as_of""",
+        "identity.scored_pairs": f"""
+            select 'shop' as left_source_system, 'canary-record-17' as left_record_id, 'shop' as right_source_system,
+                'r2' as right_record_id, 'c00001' as left_customer_id, 'c00002' as right_customer_id,
+                {marker} as outcome, 1.5::double as score_bits, 0.7::double as confidence""",
+        "identity.blocked_identifiers": f"""
+            select 'email' as identifier_kind, 'zz.canary@example.com' as identifier_value, {marker} as reason,
+                2 as record_count""",
+        "identity.decision_outcomes": f"""
+            select 'stewards' as source_system, 'd1' as decision_id, {marker} as outcome""",
+        "identity.link_rules": f"""
+            select {marker} as link_rule, 'shop' as source_system, 'contacts' as record_table,
+                {customers} as record_count""",
+        "identity.cluster_sizes": f"""
+            select {version} as contact_record_count, {customers} as customer_count""",
         "segments.segment_members": f"""
             select 'lapsed' as segment_name, {customer} as customer_id, {moment} as entered_at,
                 'No order for 90 days' as reason

@@ -23,11 +23,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from lifecycle.identity.links import resolve
+from lifecycle.identity.resolution import Policy, resolve
 from lifecycle.settings import Expansion, LifecycleThresholds, Loyalty
 from lifecycle.warehouse import Warehouse
 from orchestration.dbt import DBT_DIR, parsed_manifest
-from tests.dbt.project import DbtProject, empty_warehouse
+from tests.dbt.project import BEFORE_IDENTITY, DbtProject, empty_warehouse
 
 ZONE = ZoneInfo("America/New_York")
 FIRST_DAY = date(2021, 1, 4)
@@ -548,10 +548,10 @@ def built(folder: Path, people: list[Person], day: date, shuffle: random.Random 
     empty_warehouse(project.warehouse, THRESHOLDS)
     with project.opened() as warehouse:
         load(warehouse, people, shuffle)
-    project.build(["+int_identity_records"])
+    project.build(BEFORE_IDENTITY)
     with project.opened() as warehouse:
-        resolve(warehouse, max_contacts_per_identifier=10)
-    project.build(["+customer_lifecycle_history", "+segment_history"], "--exclude", "+int_identity_records")
+        resolve(warehouse, Policy())
+    project.build(["+customer_lifecycle_history", "+segment_history"], "--exclude", *BEFORE_IDENTITY)
     return project
 
 

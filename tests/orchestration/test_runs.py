@@ -11,7 +11,7 @@ import pytest
 import orchestration.assets.identity as identity_asset
 import orchestration.assets.quality as quality_assets
 import orchestration.dbt as orchestrated_dbt
-from lifecycle.identity.links import Resolution, resolve
+from lifecycle.identity.resolution import Policy, Resolution, resolve
 from lifecycle.publishing.ledger import open_ledger
 from lifecycle.quality.gate import Check, Verdict, verdict_of
 from lifecycle.serving.publication import current, past_publication
@@ -166,16 +166,16 @@ def test_a_batch_that_fails_intake_stops_the_run_and_touches_nothing(shop: Shop)
 def test_an_order_in_two_customers_stops_the_publication(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint(shop)
 
-    def resolve_wrongly(warehouse: Warehouse, *, max_contacts_per_identifier: int) -> Resolution:
-        resolution = resolve(warehouse, max_contacts_per_identifier=max_contacts_per_identifier)
+    def resolve_wrongly(warehouse: Warehouse, policy: Policy) -> Resolution:
+        resolution = resolve(warehouse, policy)
         # One order in two customers: every total above it is wrong.
         warehouse.run(
-            "insert into identity.record_links select record_key, source_system, record_table, record_id, 'c_other',"
-            " link_rule, confidence, linked_at from identity.record_links where record_table = 'orders' limit 1"
+            "insert into identity.record_links select * replace ('c_other' as customer_id)"
+            " from identity.record_links where record_table = 'orders' limit 1"
         )
         return resolution
 
-    monkeypatch.setattr(identity_asset.links, "resolve", resolve_wrongly)
+    monkeypatch.setattr(identity_asset.resolution, "resolve", resolve_wrongly)
     outcome = execute(shop.settings())
     assert outcome.exit_code == 3, outcome
     assert ("quality/marts", "marts_gate") in stopped_by(outcome)

@@ -377,6 +377,7 @@ def test_every_setting_is_described_in_the_docs_with_its_default() -> None:
                 expected = "none"
             else:
                 value = list(default) if isinstance(default, tuple) else default
+                value = str(value).lower() if isinstance(value, bool) else value
                 expected = f"`{value:g}`" if isinstance(value, float) and value < 1e6 else f"`{value}`"
             if rows[field].strip() != expected:
                 problems.append(f"{section}: {field} has the default {expected}, described as {rows[field].strip()}")
