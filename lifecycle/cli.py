@@ -219,6 +219,11 @@ def _show_summary(console: Console, summary: Any, settings: Settings, outcome: O
             else ""
         )
     )
+    if summary.likeness_count or summary.review_pair_count:
+        console.print(
+            f"{summary.contact_record_count:,} contact records, {summary.likeness_count:,} of them joined by likeness"
+            f" · {summary.review_pair_count:,} pairs to look at: lifecycle identity review"
+        )
     console.print(
         f"loaded so far: {summary.received_count:,} rows received, {summary.loaded_count:,} loaded,"
         f" {summary.quarantined_count:,} in quarantine"

@@ -384,7 +384,8 @@ def _distances_sql(pairs: str) -> str:
 
 
 def _fields_sql() -> str:
-    is_same_name = "coalesce(l.full_first_name = r.full_first_name, false)"
+    # Bob and Robert; of two equal initials nobody knows what they stand for.
+    is_same_name = "coalesce(l.full_first_name = r.full_first_name and first_distance > 0, false)"
     crossed_close = (
         f"(first_last_distance = 0 or last_first_distance = 0"
         f" or {_is_typo('first_name', 'last_name', 'first_last_distance')}"

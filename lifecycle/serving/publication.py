@@ -42,8 +42,8 @@ KEPT = 3
 class PublishedTable:
     """A table that may be published. ``keys`` order its rows, so that equal content is written equally.
 
-    ``hashed`` are columns whose values are replaced by keyed hashes, each with the text that is hashed. ``ledger`` is the query of a table that comes from
-    the ledger, not from the build.
+    ``hashed`` are columns whose values are replaced by keyed hashes, each with the text that is hashed. ``ledger`` is
+    the query of a table that comes from the ledger, not from the build.
     """
 
     name: str

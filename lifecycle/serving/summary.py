@@ -28,6 +28,11 @@ class Summary:
     order_count: int
     net_revenue_amount: Decimal
     unidentified_order_count: int
+    contact_record_count: int
+    """Contact records that the people were made of, ``likeness_count`` of them joined by likeness."""
+    likeness_count: int
+    review_pair_count: int
+    """Pairs of records that wait for a steward."""
     stages: list[tuple[str, int]]
     segments: list[tuple[str, int, str]]
     """Segment, members, and what its gate said: passed, stopped or not judged."""
@@ -46,6 +51,11 @@ def summarize(published: Publication, settings: Settings) -> Summary:
             "select coalesce(sum(order_count), 0), coalesce(sum(net_revenue_amount), 0),"
             " coalesce(sum(unidentified_order_count), 0) from marts.revenue_monthly"
         )[0]
+        contact_records, likeness = warehouse.rows(
+            "select count(*), count(*) filter (where link_rule = 'probable') from identity.customer_links"
+            " where record_table = 'contacts'"
+        )[0]
+        review_pairs = warehouse.scalar("select count(*) from identity.scored_pairs where outcome = 'review'")
         stages = warehouse.rows(
             "select lifecycle_stage, count(*) from marts.customer_360 group by lifecycle_stage order by 2 desc, 1"
         )
@@ -77,6 +87,9 @@ def summarize(published: Publication, settings: Settings) -> Summary:
         order_count=int(orders),
         net_revenue_amount=Decimal(revenue),
         unidentified_order_count=int(unidentified),
+        contact_record_count=int(contact_records),
+        likeness_count=int(likeness),
+        review_pair_count=int(review_pairs),
         stages=[(stage, int(count)) for stage, count in stages],
         segments=[(name, int(count), verdict) for name, count, verdict in segments],
         tables=[(table.table_name, table.row_count) for table in published.tables],
