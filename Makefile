@@ -10,7 +10,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
-EXAMPLE ?= complete_journey
+EXAMPLE ?= demo
 PORT ?= 3000
 LOCK_OPTIONS ?=
 

@@ -163,7 +163,7 @@ def run(
 
     Exit code 0: published. 3: a gate stopped it, or stopped a list. 1: an error; the last publication stays.
 
-    Example: lifecycle run --config examples/complete_journey/lifecycle.yml --as-of 2017-06-30
+    Example: lifecycle run --config examples/demo/lifecycle.yml --as-of 2025-06-30
     """
     console = _console()
     settings = _settings(config)
@@ -299,7 +299,7 @@ def plan(
 ) -> None:
     """Show what every list would gain and lose, with reasons. Sends nothing.
 
-    Example: lifecycle plan --config examples/complete_journey/lifecycle.yml --segment lapsed
+    Example: lifecycle plan --config examples/demo/lifecycle.yml --segment lapsed
     """
     from lifecycle.errors import EXIT_GATE_STOPPED, GateStoppedError
     from lifecycle.publishing.plan import plan_all, render
@@ -338,7 +338,7 @@ def publish(
 ) -> None:
     """Bring lists at destinations up to what is published: plan, check, send.
 
-    Example: lifecycle publish --config examples/complete_journey/lifecycle.yml --segment lapsed --dry-run
+    Example: lifecycle publish --config examples/demo/lifecycle.yml --segment lapsed --dry-run
     """
     if context.invoked_subcommand is not None:
         return
@@ -822,7 +822,7 @@ def doctor(config: ConfigOption = None, debug: DebugOption = False) -> None:  # 
 
     Exit code 0: nothing found. 1: something to mend.
 
-    Example: lifecycle doctor --config examples/complete_journey/lifecycle.yml
+    Example: lifecycle doctor --config examples/demo/lifecycle.yml
     """
     from lifecycle.doctor import examine
 

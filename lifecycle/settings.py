@@ -28,7 +28,7 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 STEWARDS = "stewards"
 """The source that `lifecycle identity` writes."""
 
-DEFAULT_CONFIG = PROJECT_DIR / "examples" / "complete_journey" / "lifecycle.yml"
+DEFAULT_CONFIG = PROJECT_DIR / "examples" / "demo" / "lifecycle.yml"
 
 
 class Environment(BaseSettings):

@@ -235,8 +235,8 @@ def _distance(left: str, right: str = "") -> str:
     one, two = f"l.{left}", f"r.{right or left}"
     only_one, only_two = f"bit_count({one}_set & ~{two}_set)", f"bit_count({two}_set & ~{one}_set)"
     return (
-        f"cast(case when {one} is null or {two} is null then null when {one} = {two} then 0 when greatest({only_one}, {only_two})"
-        f" > greatest(2, 0.4 * greatest(length({one}), length({two}))) then 99"
+        f"cast(case when {one} is null or {two} is null then null when {one} = {two} then 0"
+        f" when greatest({only_one}, {only_two}) > greatest(2, 0.4 * greatest(length({one}), length({two}))) then 99"
         f" else least(levenshtein({one}, {two}), 99) end as tinyint)"
     )
 

@@ -469,8 +469,37 @@ consent_events as (
     from consents_linked
 ),
 
+-- Two systems count ids each for itself; the same number of the same person on the same day is the same order.
+orders_told as (
+    select
+        customer_id,
+        order_id,
+        event_name,
+        min(occurred_at) as first_told_at,
+        max(occurred_at) as last_told_at
+    from records_linked
+    where not is_touchpoint and order_id is not null
+    group by
+        customer_id,
+        order_id,
+        event_name
+),
+
+records_told_once as (
+    select records_linked.*
+    from records_linked
+    anti join orders_told
+        on records_linked.is_touchpoint
+        and records_linked.customer_id = orders_told.customer_id
+        and records_linked.order_id = orders_told.order_id
+        and records_linked.event_name = orders_told.event_name
+        and records_linked.occurred_at
+        between {{ add_days('orders_told.first_told_at', '-1') }}
+        and {{ add_days('orders_told.last_told_at', '1') }}
+),
+
 events_unioned as (
-    select * from records_linked
+    select * from records_told_once
     union all
     select * from refunds_linked
     union all

@@ -27,6 +27,7 @@ COMMANDS = [
     ["identity", "split"],
     ["identity", "review"],
     ["doctor"],
+    ["generate"],
 ]
 
 
