@@ -589,7 +589,7 @@ def _print_section(
         console.print(Padding(Text(_printable(note), style="dim"), (0, 0, 0, 2), expand=False), width=width)
     if rows:
         grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(max_width=24, overflow="fold")
+        grid.add_column(max_width=40, overflow="fold")
         grid.add_column(overflow="fold")
         for label, text in rows:
             grid.add_row(Text(_printable(label)), Text(_printable(text)))
