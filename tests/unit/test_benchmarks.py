@@ -1,0 +1,181 @@
+"""The pieces that benchmarks measure and judge with, on clusterings small enough to count by hand."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from lifecycle.settings import PROJECT_DIR
+from lifecycle.warehouse import open_duckdb
+from tests.identity_case import contact, resolve
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Benchmarks are scripts: what they share lies beside them."""
+    monkeypatch.syspath_prepend(PROJECT_DIR / "benchmarks")
+    names = ("measuring", "splink_peer", "identity", "run")
+    yield importlib.import_module
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def measuring(script: Any) -> ModuleType:
+    module: ModuleType = script("measuring")
+    return module
+
+
+def placed(measuring: ModuleType, *given: str) -> list[Any]:
+    """``"crm A p"``: a record of the CRM in cluster A, of person p."""
+    return [measuring.Placed(*one.split()) for one in given]
+
+
+def test_pairs_are_counted_by_hand(measuring: ModuleType) -> None:
+    # Together are pp, pq and pq in A and nothing in B and C: one of three is right. There are pp, pp, pp and qq.
+    found = measuring.pairwise(placed(measuring, "crm A p", "crm A p", "web A q", "web B p", "web C q"))
+    assert (found.right, found.found, found.there) == (1, 3, 4)
+    assert found.precision == 1 / 3
+    assert found.recall == 1 / 4
+    assert found.f1 == pytest.approx(2 / 7)
+
+
+def test_what_finds_nothing_is_precise_and_what_is_not_there_is_found(measuring: ModuleType) -> None:
+    alone = measuring.pairwise(placed(measuring, "crm A p", "crm B p"))
+    assert (alone.precision, alone.recall, alone.f1) == (1.0, 0.0, 0.0)
+    nobody = measuring.pairwise(placed(measuring, "crm A p", "crm B q"))
+    assert (nobody.precision, nobody.recall) == (1.0, 1.0)
+
+
+def test_pairs_by_source_add_up_to_all_pairs(measuring: ModuleType) -> None:
+    records = placed(
+        measuring, "crm A p", "crm A p", "web A p", "web A q", "shop A p", "shop B p", "web B q", "crm C q", "web C q"
+    )
+    by_source = measuring.pairwise_by_source(records)
+    assert set(by_source) == {
+        ("crm", "crm"), ("crm", "shop"), ("crm", "web"), ("shop", "shop"), ("shop", "web"), ("web", "web"),
+    }  # fmt: skip
+    # Of the CRM's two records and the shop's one in A both pairs are right; the shop's other record is missed twice.
+    crm_shop = by_source["crm", "shop"]
+    assert (crm_shop.right, crm_shop.found, crm_shop.there) == (2, 2, 4)
+    everything = measuring.pairwise(records)
+    for part in ("right", "found", "there"):
+        assert sum(getattr(one, part) for one in by_source.values()) == getattr(everything, part)
+
+
+def test_b_cubed_is_the_mean_over_records(measuring: ModuleType) -> None:
+    found = measuring.b_cubed(placed(measuring, "crm A p", "crm A p", "web A q", "web B p", "web C q"))
+    # Precision of the records: 2/3, 2/3, 1/3, 1, 1. Recall: 2/3, 2/3, 1/2, 1/3, 1/2.
+    assert found.precision == pytest.approx((2 / 3 + 2 / 3 + 1 / 3 + 1 + 1) / 5)
+    assert found.recall == pytest.approx((2 / 3 + 2 / 3 + 1 / 2 + 1 / 3 + 1 / 2) / 5)
+
+
+@pytest.mark.parametrize(
+    ("limits", "measured", "verdict"),
+    [
+        ({"at_most": 5}, 5.0, "pass"),
+        ({"at_most": 5}, 5.1, "FAIL"),
+        ({"at_least": 0.97}, 0.97, "pass"),
+        ({"at_least": 0.97}, 0.969, "FAIL"),
+        ({"at_most": 0}, 0, "pass"),
+        ({"at_most": 0}, 1, "FAIL"),
+        ({"at_most": 5}, math.nan, "FAIL"),
+        ({}, 99.0, ""),
+    ],
+)
+def test_a_figure_beyond_its_limit_fails(
+    measuring: ModuleType, limits: dict[str, float], measured: float, verdict: str
+) -> None:
+    figure = measuring.Figure("wall", measured, **limits)
+    assert figure.verdict == verdict
+    assert figure.is_kept == (verdict != "FAIL")
+    assert figure.row()[-1] == verdict
+
+
+def test_a_row_says_what_the_limit_is(measuring: ModuleType) -> None:
+    assert measuring.Figure("wall", 6.94, at_most=5, unit="s").row() == ["wall", "6.9 s", "<= 5 s", "FAIL"]
+    assert measuring.Figure("F1", 0.99621, at_least=0.995, digits=4).row() == ["F1", "0.9962", ">= 0.995", "pass"]
+
+
+def test_a_section_beyond_a_limit_ends_the_command_with_1(
+    script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity, measuring = script("identity"), script("measuring")
+    monkeypatch.setattr(identity, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["identity.py", "--section", "exact"])
+    for seconds, code in ((4.0, 0), (6.0, 1)):
+        figure = measuring.Figure("exact: wall", seconds, at_most=5, unit="s")
+        monkeypatch.setitem(identity.SECTIONS, "exact", lambda figure=figure: [figure])
+        assert identity.main() == code
+        assert ("FAIL" in capsys.readouterr().out) == bool(code)
+
+
+def test_a_command_is_measured_with_its_exit_code(measuring: ModuleType, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    found = measuring.measure([sys.executable, "-c", "b = bytearray(60_000_000); print('done'); exit(3)"], log)
+    assert found.exit_code == 3
+    assert log.read_text() == "done\n"
+    assert found.peak_mb > 57
+    assert found.cpu_seconds > 0
+    assert 0 < found.wall_seconds < 60
+
+
+def test_splink_gets_folded_fields_and_no_blocked_identifier(script: Any, tmp_path: Path) -> None:
+    splink_peer = script("splink_peer")
+    with open_duckdb(tmp_path / "warehouse.duckdb") as warehouse:
+        resolve(
+            warehouse,
+            contact("1", first="Dr. Zoë", last="O'Neil", born="1980-02-03", email="Zoe.O+x@gmail.com", country="US"),
+            contact("2", first="Ann", street="1 Main St.", email="noreply@shop.example", phone="(212) 555-2368"),
+        )
+        rows = warehouse.dicts(f"select * from ({splink_peer.contacts_sql()}) as contacts order by unique_id")
+    assert [row.pop("unique_id") for row in rows] == ["contacts:shop:1", "contacts:shop:2"]
+    told = [{name: value for name, value in row.items() if value is not None} for row in rows]
+    assert told == [
+        {"first_name": "zoe", "last_name": "oneil", "birth_date": "19800203", "email": "zoeo@gmail.com"},
+        {"first_name": "ann", "street": "1 main st", "phone": "+12125552368"},
+    ]
+    assert tuple(rows[0]) == splink_peer.FIELDS
+
+
+def test_splink_joins_what_is_alike_at_a_low_threshold_and_nothing_at_a_high_one(script: Any) -> None:
+    import duckdb
+    import pyarrow as pa
+
+    splink_peer = script("splink_peer")
+    people = [
+        ("1", "margaret", "lockford", "19800203", "m.lockford@mail.example"),
+        ("2", "margaret", "lockford", "19800203", "m.lockford@mail.example"),
+        ("3", "margaret", "barnby", "19640711", None),
+        *(
+            (f"stranger {n}", f"first{n}", f"last{n * 7}", f"19{n % 90 + 10}0101", f"{n}@mail.example")
+            for n in range(200)
+        ),
+    ]
+    names = ("unique_id", "first_name", "last_name", "birth_date", "email")
+    columns = dict(zip(names, zip(*people, strict=True), strict=True))
+    contacts = {name: columns.get(name, (None,) * len(people)) for name in ("unique_id", *splink_peer.FIELDS)}
+    with duckdb.connect(":memory:") as connection:
+        table = pa.table({name: pa.array(values, pa.string()) for name, values in contacts.items()})
+        connection.register("given", table)
+        connection.execute("create table contacts as select * from given")
+        linked = splink_peer.link(connection, "contacts", trained=False, thresholds=(0.95, 1 - 1e-12))
+    assert linked.clusters[0.95]["1"] == linked.clusters[0.95]["2"] != linked.clusters[0.95]["3"]
+    assert len(set(linked.clusters[1 - 1e-12].values())) == len(people)
+    assert linked.seconds > 0
+
+
+def test_the_fragments_are_of_several_tables_and_a_fifth_are_contacts(script: Any, tmp_path: Path) -> None:
+    identity = script("identity")
+    with open_duckdb(tmp_path / "warehouse.duckdb") as warehouse:
+        sql = identity._fragments_sql(1_000)
+        counts = dict(warehouse.rows(f"select record_table, count(*) from ({sql}) as made group by record_table"))
+        keys = warehouse.scalar(f"select count(distinct record_key) from ({sql}) as made")
+    assert counts == {"contacts": 200, "touchpoints": 500, "orders": 200, "tickets": 100}
+    assert keys == 1_000
