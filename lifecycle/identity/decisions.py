@@ -109,7 +109,8 @@ def report_outcomes(warehouse: Warehouse) -> None:
         " when problem = 'no strong identifier' then 'a record carries no contact id, account or usable email'"
         " when problem = 'one identifier' then 'both records carry the same strongest identifier'"
         " when (decision = 'same') = (left_customers.cluster = right_customers.cluster) then null"
-        " else 'other decisions contradict it' end as detail from steward_decisions"
+        " else 'other decisions contradict it, or the customer would have too many records' end as detail"
+        " from steward_decisions"
         f" left join ({placed}) as left_customers on left_key = left_customers.record_key"
         f" left join ({placed}) as right_customers on right_key = right_customers.record_key",
     )

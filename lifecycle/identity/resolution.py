@@ -239,6 +239,7 @@ def _group_certain(warehouse: Warehouse, policy: Policy) -> None:
         run(
             f"insert into contested_nodes select node, '{CROWDING}' from identity_nodes"
             " inner join certain_groups using (node) semi join oversized using (root) where kind <> 'contact_id'"
+            " and node not in (select node from contested_nodes)"
         )
         _take_contested_edges(warehouse, CROWDING)
         run(
