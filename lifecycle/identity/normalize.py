@@ -101,7 +101,7 @@ def judge_phone(phone: str, country: str | None) -> tuple[str | None, str | None
         return None, "not a phone number"
     if not phonenumbers.is_valid_number(number):
         return None, "no such number can exist"
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), None
+    return f"+{number.country_code}{phonenumbers.national_significant_number(number)}", None
 
 
 def normalize_phones(warehouse: Warehouse, phones: str, default_country: str | None) -> None:
