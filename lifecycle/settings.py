@@ -157,6 +157,8 @@ class Sync(Part):
     name: PlainName | None = None
     channel: Literal["none", "email", "sms", "ads"] = "none"
     identifiers: list[Literal["contact_id", "email", "phone"]] = []
+    min_confidence: Share = 0
+    """How sure it has to be that an identifier is the customer's own."""
     attributes: list[PlainName] = []
     guards: Guards = Guards()
 

@@ -124,7 +124,8 @@ def desired_sql(sync: Sync, *, catalog: str = "", pii_catalog: str | None = None
     customer_360), test_person, employee, no_consent (the sync has a channel and its consent is not true),
     no_identifier (the sync sends identifiers and the customer has none of them). Consent is deny by default.
 
-    Of several values of one kind the preferred is sent, then the most confident, then the first in the alphabet.
+    Of several values of one kind the preferred is sent, then the most confident, then the first in the alphabet; one
+    whose link to the customer is less sure than the sync's ``min_confidence`` is not sent.
     """
     _refuse_unconsented(sync)
     identifiers, attributes = list(sync.identifiers), list(sync.attributes)
@@ -148,6 +149,7 @@ def desired_sql(sync: Sync, *, catalog: str = "", pii_catalog: str | None = None
             f"select customer_id, identifier_kind, identifier_value"
             f" from {catalog if pii_catalog is None else pii_catalog}marts.customer_contacts"
             f" where identifier_kind in ({kinds}) and trim(identifier_value) <> ''"
+            f" and coalesce(confidence, 0) >= {sync.min_confidence}"
             " qualify row_number() over (partition by customer_id, identifier_kind order by"
             " coalesce(is_preferred, false) desc, confidence desc nulls last, identifier_value) = 1"
             ") as picked group by customer_id) as contacts on members.customer_id = contacts.customer_id"

@@ -269,6 +269,19 @@ def test_one_value_per_kind_is_chosen_by_preference_then_confidence_then_alphabe
     assert [row["email"] for row in company.members()] == ["b@x.org", "b@x.org", "a@x.org", "z@x.org"]
 
 
+def test_a_list_that_demands_confidence_sends_no_identifier_that_may_be_somebody_elses(tmp_path: Path) -> None:
+    company = Company(tmp_path, lapsed_sync(channel="email", identifiers=["email"], min_confidence=0.9))
+    company.publish(
+        "delete from marts.customer_contacts where customer_id in ('c00003', 'c00006', 'c00009')",
+        "insert into marts.customer_contacts values"
+        " ('c00003', 'email', 'likely@x.org', 'shop', 0.6, true), ('c00003', 'email', 'sure@x.org', 'shop', 1.0, false),"
+        " ('c00006', 'email', 'border@x.org', 'shop', 0.9, true), ('c00009', 'email', 'likely@x.org', 'crm', 0.89, true)",
+    )
+    assert company.plan().taken_off == {"no_identifier": 1}
+    company.deliver()
+    assert [row["email"] for row in company.members()] == ["sure@x.org", "border@x.org", "p12@example.com"]
+
+
 def test_a_list_without_a_channel_cannot_carry_email_or_phone() -> None:
     with pytest.raises(LifecycleError, match="needs the consent of a channel"):
         desired_sql(lapsed_sync(identifiers=["email"]))
