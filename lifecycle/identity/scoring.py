@@ -24,6 +24,9 @@ NICKNAMES = "seeds.nicknames"
 MAX_BLOCK = 30
 """A key that more records share than this proposes no pairs."""
 
+MAX_WEAK_BLOCK = 8
+"""The same for keys of two parts that say little each: in a large company most of their pairs are strangers."""
+
 GUARD_BITS = -10.0
 """The most that a pair with different first names and birth dates can reach: people of one household."""
 GUARD_BITS_WITHOUT_BIRTH_DATE = -1.0
@@ -139,12 +142,18 @@ _DATES = {
 }
 
 
-def _keys() -> list[list[str]]:
-    """Groups of blocking keys: each is an SQL text over a record, null where it proposes nothing.
+@dataclass(frozen=True)
+class _KeyGroup:
+    """Blocking keys that are exploded together: each is SQL over a record, null where it proposes nothing."""
 
-    The keys of a group are exploded together; keys over words (``token``, ``skeleton``) stand in groups of their own.
-    A word may stand in any field: swapped names and names inside emails meet too.
-    """
+    keys: list[str]
+    max_block: int
+    over_words: bool
+    """Over the words of a record (``token``, ``skeleton``), whichever field they stand in: swapped names and names
+    inside emails meet too."""
+
+
+def _key_groups() -> list[_KeyGroup]:
     token, skeleton, start = "token", "skeleton", "substr(token, 1, 3)"
     whole = [
         "email",
@@ -161,10 +170,11 @@ def _keys() -> list[list[str]]:
     ]
     places = ["substr(city, 1, 5)", "postcode", "email_domain", "substr(email_local, 1, 3)"]
     dated_places = [f"{place} || '/' || {date}" for place in places for date in _DATES.values()]
-    dated_words = [[f"{word} || '/' || {date}" for date in _DATES.values()] for word in (token, skeleton, start)]
+    dated = {word: [f"{word} || '/' || {date}" for date in _DATES.values()] for word in (token, skeleton, start)}
     placed_words = [
-        [f"{word} || '/' || {other}" for other in ("substr(birth_date, 1, 4)", "substr(city, 1, 5)", "email_domain")]
+        f"{word} || '/' || {other}"
         for word in (token, skeleton)
+        for other in ("substr(birth_date, 1, 4)", "substr(city, 1, 5)", "email_domain")
     ]
     rest = [
         f"{token} || '/' || postcode",
@@ -174,7 +184,14 @@ def _keys() -> list[list[str]]:
         f"{skeleton} || '/' || substr(other_token, 1, 2)",
         f"least({skeleton}, other_skeleton) || '/' || greatest({skeleton}, other_skeleton)",
     ]
-    return [whole, dated_places, *dated_words, [*placed_words[0], *placed_words[1]], rest]
+    return [
+        _KeyGroup(whole, MAX_BLOCK, over_words=False),
+        _KeyGroup(dated_places, MAX_WEAK_BLOCK, over_words=False),
+        _KeyGroup(dated[token], MAX_BLOCK, over_words=True),
+        _KeyGroup([*dated[skeleton], *dated[start]], MAX_WEAK_BLOCK, over_words=True),
+        _KeyGroup(placed_words, MAX_WEAK_BLOCK, over_words=True),
+        _KeyGroup(rest, MAX_BLOCK, over_words=True),
+    ]
 
 
 def propose_pairs(warehouse: Warehouse) -> int:
@@ -194,12 +211,12 @@ def propose_pairs(warehouse: Warehouse) -> int:
         f" as skeleton, other_token, {normalize.consonants('other_token')} as other_skeleton from ({words}) as words"
     )
     run("create or replace temp table identity_pairs (pair bigint)")
-    for number, keys in enumerate(_keys()):
-        rows = f"{PEOPLE}" if number < 2 else f"identity_words inner join {PEOPLE} using (number)"
+    for group in _key_groups():
+        rows = f"identity_words inner join {PEOPLE} using (number)" if group.over_words else PEOPLE
         key_list = ", ".join(
             # The key's place is part of its value: keys of different kinds never meet.
             f"hash('{place}/' || ({key}))"
-            for place, key in enumerate(keys)
+            for place, key in enumerate(group.keys)
         )
         run(
             "create or replace temp table identity_keys as select distinct number, key from (select number,"
@@ -207,7 +224,7 @@ def propose_pairs(warehouse: Warehouse) -> int:
         )
         run(
             "insert into identity_pairs with blocks as (select key from identity_keys group by key"
-            f" having count(*) between 2 and {MAX_BLOCK}), members as (select number, key from identity_keys"
+            f" having count(*) between 2 and {group.max_block}), members as (select number, key from identity_keys"
             " semi join blocks using (key)) select distinct"
             " cast(small.number as bigint) * 4294967296 + large.number as pair from members as small"
             " inner join members as large on small.key = large.key and small.number < large.number"
