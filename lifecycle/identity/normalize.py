@@ -4,8 +4,8 @@ Belongs here: emails and phones made comparable (or found unusable, with the rea
 addresses. What is published or sent keeps the person's own writing; only comparisons see these forms.
 Does not belong here: what equal values mean (``links.py``, ``scoring.py``).
 
-Ordinary emails are handled in SQL; everything unusual goes through email-validator. Phones go through phonenumbers,
-each different writing once: the results are kept in ``identity.phone_numbers`` and used again by later runs.
+Ordinary emails and phones are handled in SQL, a column at once; everything unusual goes through email-validator and
+phonenumbers. Each different writing of a phone is judged once: the results are kept in ``identity.phone_numbers``.
 """
 
 from __future__ import annotations
@@ -109,21 +109,72 @@ def normalize_phones(warehouse: Warehouse, phones: str, default_country: str | N
 
     ``country`` is an empty text where the record names none: ``default_country`` holds then.
     """
-    warehouse.run(
-        f"delete from {PHONE_NUMBERS} where country = '' and dialled_from is distinct from ?", [default_country]
+    run = warehouse.run
+    run(f"delete from {PHONE_NUMBERS} where country = '' and dialled_from is distinct from ?", [default_country])
+    run(
+        "create or replace temp table new_phones as select distinct phone, country,"
+        " coalesce(nullif(country, ''), ?) as dialled_from, starts_with(phone, '+') as has_code,"
+        f" regexp_replace(phone, '[^0-9]', '', 'g') as digits from ({phones}) as given"
+        f" anti join {PHONE_NUMBERS} using (phone, country) where phone is not null",
+        [default_country],
     )
-    new = warehouse.rows(
-        f"select distinct phone, country from ({phones}) as given anti join {PHONE_NUMBERS} using (phone, country)"
-        " where phone is not null order by phone, country"
+    countries = warehouse.rows("select distinct dialled_from from new_phones where dialled_from is not null order by 1")
+    for (country,) in countries:
+        accepted = _ordinary_number(country)
+        if accepted is not None:
+            run(
+                f"insert into {PHONE_NUMBERS} select phone, country, dialled_from, {accepted}, null from new_phones"
+                f" where dialled_from = ? and {accepted} is not null",
+                [country],
+            )
+    rest = warehouse.rows(
+        f"select phone, country, dialled_from from new_phones anti join {PHONE_NUMBERS} using (phone, country)"
+        " order by phone, country"
     )
+    run("drop table new_phones")
     _append(
         warehouse,
         PHONE_NUMBERS,
         ("phone", "country", "dialled_from", "e164", "problem"),
-        (
-            (phone, country, country or default_country, *judge_phone(phone, country or default_country))
-            for phone, country in new
-        ),
+        ((phone, country, dialled_from, *judge_phone(phone, dialled_from)) for phone, country, dialled_from in rest),
+    )
+
+
+def _ordinary_number(country: str) -> str | None:
+    """SQL over ``new_phones``: the E.164 form of a number that is plainly a number of this country, else null.
+
+    The rules are phonenumbers' own metadata, asked for a whole column at once. What they leave open (a prefix to be
+    dropped, another country's number, letters) is left to phonenumbers itself. None for a country it does not know.
+    """
+    import phonenumbers
+
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(country, None)
+    if metadata is None:
+        return None
+    national = (
+        f"(case when not has_code then digits when starts_with(digits, '{metadata.country_code}')"
+        f" then substr(digits, {len(str(metadata.country_code)) + 1}) end)"
+    )
+    kinds = [
+        getattr(metadata, name)
+        for name in (
+            *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost"),
+            *("personal_number", "voip", "pager", "uan", "voicemail"),
+        )
+    ]
+    lengths = ", ".join(str(length) for length in metadata.general_desc.possible_length)
+    valid = " or ".join(
+        f"regexp_full_match({national}, {literal(kind.national_number_pattern)})"
+        for kind in kinds
+        if kind is not None and kind.national_number_pattern
+    )
+    # Digits that phonenumbers may read as a prefix, a way out of the country or its code.
+    starts = [str(metadata.country_code), metadata.national_prefix_for_parsing, metadata.international_prefix]
+    doubtful = " or ".join(f"regexp_matches({national}, {literal(f'^(?:{start})')})" for start in starts if start)
+    return (
+        f"(case when regexp_full_match(phone, '[+]?[0-9 ().-]+') and length({national}) in ({lengths})"
+        f" and regexp_full_match({national}, {literal(metadata.general_desc.national_number_pattern)})"
+        f" and ({valid}) and not ({doubtful}) then '+{metadata.country_code}' || {national} end)"
     )
 
 
