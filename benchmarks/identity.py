@@ -376,9 +376,7 @@ def exact() -> list[Figure]:
     )
     _show_steps("a first run", cost)
     warehouse.unlink()
-    print(
-        "\nEach way of writing a phone is judged once, in Python, and remembered: that is what the first run pays for."
-    )
+    print("\nEach way of writing a phone is judged once, most of them in SQL, and remembered.")
     return [
         *cost.figures(f"exact, {size.records:,} fragments", size),
         Figure("exact, phones known: wall", again.seconds, at_most=size.seconds, unit="s"),

@@ -149,7 +149,8 @@ def _ordinary_number(country: str) -> str | None:
     import phonenumbers
 
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(country, None)
-    if metadata is None:
+    general = metadata.general_desc if metadata is not None else None
+    if metadata is None or general is None or not general.national_number_pattern:
         return None
     national = (
         f"(case when not has_code then digits when starts_with(digits, '{metadata.country_code}')"
@@ -162,7 +163,7 @@ def _ordinary_number(country: str) -> str | None:
             *("personal_number", "voip", "pager", "uan", "voicemail"),
         )
     ]
-    lengths = ", ".join(str(length) for length in metadata.general_desc.possible_length)
+    lengths = ", ".join(str(length) for length in general.possible_length)
     valid = " or ".join(
         f"regexp_full_match({national}, {literal(kind.national_number_pattern)})"
         for kind in kinds
@@ -173,7 +174,7 @@ def _ordinary_number(country: str) -> str | None:
     doubtful = " or ".join(f"regexp_matches({national}, {literal(f'^(?:{start})')})" for start in starts if start)
     return (
         f"(case when regexp_full_match(phone, '[+]?[0-9 ().-]+') and length({national}) in ({lengths})"
-        f" and regexp_full_match({national}, {literal(metadata.general_desc.national_number_pattern)})"
+        f" and regexp_full_match({national}, {literal(general.national_number_pattern)})"
         f" and ({valid}) and not ({doubtful}) then '+{metadata.country_code}' || {national} end)"
     )
 
