@@ -274,8 +274,8 @@ def test_a_list_that_demands_confidence_sends_no_identifier_that_may_be_somebody
     company.publish(
         "delete from marts.customer_contacts where customer_id in ('c00003', 'c00006', 'c00009')",
         "insert into marts.customer_contacts values"
-        " ('c00003', 'email', 'likely@x.org', 'shop', 0.6, true), ('c00003', 'email', 'sure@x.org', 'shop', 1.0, false),"
-        " ('c00006', 'email', 'border@x.org', 'shop', 0.9, true), ('c00009', 'email', 'likely@x.org', 'crm', 0.8, true)",
+        " ('c00003', 'email', 'may_be@x.org', 'shop', 0.6, true), ('c00003', 'email', 'sure@x.org', 'shop', 1, false),"
+        " ('c00006', 'email', 'border@x.org', 'shop', 0.9, true), ('c00009', 'email', 'vague@x.org', 'crm', 0.8, true)",
     )
     assert company.plan().taken_off == {"no_identifier": 1}
     company.deliver()
