@@ -55,9 +55,12 @@ def identity(context: dg.AssetExecutionContext, company: dg.ResourceParam[Compan
         merges.note_merges(warehouse, published.pii_database if published else None, own.as_of)
         noted.rows = found.record_count
         rows = {name: int(warehouse.scalar(f"select count(*) from identity.{name}")) for name in TABLES}
+    figures = {
+        "customers": found.customer_count,
+        "records joined by likeness": found.probable_link_count,
+        "pairs to look at": found.review_pair_count,
+        "blocked identifiers": found.blocked_identifier_count,
+    }
     for name, count in rows.items():
-        yield dg.MaterializeResult(asset_key=["identity", name], metadata={"dagster/row_count": count})
-    context.log.info(
-        f"{found.record_count} records of {found.customer_count} people; {found.probable_link_count} joined by"
-        f" likeness, {found.review_pair_count} pairs to look at, {found.blocked_identifier_count} identifiers blocked"
-    )
+        own_figures = figures if name == "record_links" else {}
+        yield dg.MaterializeResult(asset_key=["identity", name], metadata={"dagster/row_count": count, **own_figures})
