@@ -37,8 +37,6 @@ CUT_BITS = -2.0
 CLIP_BITS = 10.0
 """One pair counts at most this much for or against, so that no single pair outweighs all others."""
 
-FLOOR_BITS = -10.0
-
 CERTAIN_BITS = 10.0
 """What a certain link counts in a group that holds a contradiction and has to be cut somewhere."""
 
@@ -337,7 +335,7 @@ def _write_parts(warehouse: Warehouse, parts: list[tuple[int, int]]) -> None:
 
 
 def _score(warehouse: Warehouse, policy: Policy) -> None:
-    """Write ``identity_scores`` (left_number, right_number, both groups, score_bits, evidence bits)."""
+    """Write ``identity_scores``: candidate pairs that reach the line or miss it by little (see ``score_pairs``)."""
     run = warehouse.run
     run("create or replace temp table group_bars (left_group bigint, right_group bigint)")
     if not policy.probable_links:
@@ -464,7 +462,7 @@ def _cut_doubtful(warehouse: Warehouse) -> None:
     similar = warehouse.rows(
         # A pair without a score is one that a steward set apart.
         f"select left_number, right_number, case when score_bits is null then {CANNOT_LINK} else"
-        f" greatest(least(score_bits, {CLIP_BITS}), {FLOOR_BITS}) end from inner_scores semi join doubtful using (root)"
+        f" greatest(least(score_bits, {CLIP_BITS}), -{CLIP_BITS}) end from inner_scores semi join doubtful using (root)"
         f" union all select first_number, number, {MUST_LINK} from (select number, min(number) over"
         f" (partition by certain_group) as first_number from {scoring.PEOPLE} as people inner join probable_groups"
         " on people.certain_group = probable_groups.node semi join doubtful using (root)) as together"

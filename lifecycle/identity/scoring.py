@@ -29,10 +29,18 @@ MAX_WEAK_BLOCK = 8
 
 GUARD_BITS = -10.0
 """The most that a pair with different first names and birth dates can reach: people of one household."""
+
 GUARD_BITS_WITHOUT_BIRTH_DATE = -1.0
+"""The same with different first names, where a birth date is not known."""
+
 GUARD_BITS_WITHOUT_FIRST_NAME = 0.0
+"""The same with different birth dates, where no first name agrees."""
+
 GUARD_BITS_OF_A_RECYCLED_EMAIL = -1.0
+"""The same with different birth dates and one email, where no first name agrees."""
+
 GUARD_BITS_OF_A_HOUSEHOLD = 0.0
+"""The same where neither first name nor birth date nor email speaks for one person."""
 
 FEWEST_RECORDS = 1_000
 """In a small company too, two records of a common name are no better proof than elsewhere."""
