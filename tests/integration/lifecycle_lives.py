@@ -3,7 +3,8 @@
 Belongs here: who does what when. Does not belong here: what the rules make of it (``lifecycle_oracle.py``).
 
 Some share an account and so one lifecycle; everybody else has one of their own. Nobody's persona, account or
-subscription becomes known later than their first record: such a thing changes the past, by design.
+subscription becomes known later than their first record: such a thing changes the past, by design. But a member of an
+account may be there later than the account.
 """
 
 from __future__ import annotations
@@ -139,11 +140,15 @@ def a_life(number: int, names: Sequence[str]) -> Life:
     ways = [luck.choice(["streaming", "software", "shopping", "mixed", "browsing"]) for _ in names]
     life = Life([], persona, account)
     for name, way in zip(names, ways, strict=True):
-        life.people.append(a_person(name, way, luck, persona, account))
+        # Some join an account that was there before them.
+        is_late = bool(life.people) and way in ("shopping", "browsing") and luck.random() < 0.7
+        life.people.append(a_person(name, way, luck, None if is_late else persona, account, is_late=is_late))
     return life
 
 
-def a_person(name: str, way: str, luck: random.Random, persona: str | None, account: str | None) -> Person:
+def a_person(
+    name: str, way: str, luck: random.Random, persona: str | None, account: str | None, *, is_late: bool = False
+) -> Person:
     person = Person(name)
     begin = datetime.combine(FIRST_DAY, time()) + timedelta(seconds=luck.randrange(500 * 86400))
     span = luck.choice([40, 300, 700, 1090, 1090])
@@ -155,6 +160,8 @@ def a_person(name: str, way: str, luck: random.Random, persona: str | None, acco
     if cookie_until < stop and (is_known_early or luck.random() < 0.7):
         created_at = max(cookie_until, begin + timedelta(days=luck.randrange(-20, 30)))
         is_undated = cookie_until == begin and (persona or account or luck.random() < 0.1)
+        if is_late:
+            is_undated, created_at = False, begin - 11 * DAY
         person.add(
             "contacts",
             contact_id=name,
@@ -317,9 +324,9 @@ def a_review(person: Person, at: datetime, luck: random.Random) -> None:
 
 
 def some_tickets(person: Person, at: datetime, luck: random.Random) -> None:
-    for _ in range(luck.choice([1, 1, 2, 3])):
-        solved_after = luck.choice([None, 0, 0.1, 3, 29, 40])
-        is_undated = luck.random() < 0.15
+    for _ in range(luck.choice([1, 2, 2, 3])):
+        solved_after = luck.choice([None, None, None, 0, 0.1, 3, 29, 40])
+        is_undated = luck.random() < 0.1
         status = "open" if solved_after is None and not is_undated else luck.choice(["solved", "Closed"])
         person.add(
             "tickets",
@@ -328,7 +335,7 @@ def some_tickets(person: Person, at: datetime, luck: random.Random) -> None:
             ticket_channel="email",
             ticket_status=status,
             contact_id=person.name,
-            reason=luck.choice([None, "billing", "billing", "delivery"]),
+            reason=luck.choice([None, "billing", "delivery", "quality"]),
             first_replied_at=luck.choice([None, at + seconds(0.5)]),
             solved_at=None if solved_after is None or is_undated else at + seconds(solved_after),
         )

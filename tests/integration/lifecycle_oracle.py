@@ -20,7 +20,7 @@ from itertools import groupby, pairwise
 from statistics import median
 from typing import Any
 
-from tests.integration.lifecycle_lives import CATEGORIES, DAY, END, Life, Record, local_day, seconds, seed
+from tests.integration.lifecycle_lives import CATEGORIES, DAY, END, Life, Person, Record, local_day, seconds, seed
 
 DEFAULTS: dict[str, float] = {
     "default_order_gap_days": 30, "gap_prior_weight": 2, "due_factor": 2, "due_min_days": 30, "due_max_days": 400,
@@ -76,11 +76,21 @@ def subscription_state(events: list[Record]) -> SubscriptionState:
     def last_of(*names: str) -> str | None:
         return next((kind for kind in reversed(kinds) if kind in names), None)
 
-    turn = last_of("trial_started", "started", "renewed", "paused", "resumed", "ended")
-    amounts = [event["mrr_amount"] for event in events if event["mrr_amount"] is not None]
+    # A pause ends nothing and begins nothing. Who resumes pays again, unless it never was more than a trial.
+    turn, was_paid = None, kinds[0] != "trial_started"
+    for kind in kinds:
+        was_paid = was_paid or kind in ("started", "renewed")
+        if kind in ("trial_started", "started", "renewed", "ended") or (kind == "resumed" and was_paid):
+            turn = kind
+    # What a trial, a pause or an end is worth says nothing about the plan.
+    amounts = [
+        event["mrr_amount"]
+        for event in events
+        if event["event_kind"] in ("started", "renewed", "upgraded", "downgraded") and event["mrr_amount"] is not None
+    ]
     is_free = bool(amounts) and amounts[-1] == 0
     goes_on_since_before = not {"ended", "trial_started"} & set(kinds)
-    is_active = not is_free and (turn in ("started", "renewed", "paused", "resumed") or goes_on_since_before)
+    is_active = not is_free and (turn in ("started", "renewed", "resumed") or goes_on_since_before)
     payment = last_of("payment_failed", "payment_recovered", "started", "renewed", "resumed", "ended")
     pause = last_of("paused", "resumed", "started", "renewed", "ended")
     cancelling = last_of("cancel_requested", "cancel_revoked", "started", "renewed", "ended")
@@ -136,7 +146,7 @@ def subscriptions_of(events: list[Record], trial_ends: dict[str, datetime | None
                 known.periods.append((at, subscription))
             if (before.is_active and not after.is_active) or began_at_its_end:
                 known.paid_ends.append(at)
-            if kind == "upgraded" and after.is_active:
+            if kind == "upgraded" and before.is_active and after.is_active:
                 known.upgrades.append(at)
             if kind == "trial_started" and trial_ends[subscription] is not None:
                 trial_ends_known.append(trial_ends[subscription])
@@ -236,7 +246,7 @@ SOLVED = {row["ticket_status"] for row in seed("ticket_statuses") if row["is_ope
 TYPES = {row["event_name"]: row for row in seed("touchpoint_types")}
 ALIASES = {row["source_event_name"]: row["event_name"] for row in seed("touchpoint_aliases")}
 USAGE = {"feature_used", "app_opened", "onboarding_step"}
-TOP_TIER = max(seed("loyalty_tiers"), key=lambda row: int(row["tier_rank"]))["tier_name"]
+TIERS = {row["tier_name"]: int(row["tier_rank"]) for row in seed("loyalty_tiers")}
 
 
 @cache
@@ -307,6 +317,13 @@ class Oracle:
         """When they were first seen: their first event. None for people without one."""
         self.moments = sorted(set(self._moments()))
         """When something changes that is known of them."""
+
+    def known_since(self, person: Person) -> datetime:
+        """Since when a member of the account is there. A record without a date has always been there."""
+        own = Oracle(Life([person]), self.rulebook).begin
+        is_undated = bool(person.of("subscriptions")) or any(one["created_at"] is None for one in person.of("contacts"))
+        assert self.begin is not None
+        return self.begin if own is None or is_undated else max(own, self.begin)
 
     def _dated(self, table: str, name: str, key: Callable[[Record], Any] | None = None) -> list[Record]:
         records = [record for record in self.life.records(table) if record[name] < END]
@@ -419,8 +436,9 @@ class Oracle:
             elif one["survey_kind"] == "csat":
                 facts.csat = one["responded_at"], answer(one)
         facts.tickets = tickets
-        tiers = [one["tier_name"] for one in loyalty if one["event_kind"] == "tier"]
-        facts.is_top_tier = bool(tiers) and tiers[-1] == TOP_TIER
+        # Of several tiers at one moment the highest counts.
+        tiers = [(one["occurred_at"], TIERS[one["tier_name"]]) for one in loyalty if one["event_kind"] == "tier"]
+        facts.is_top_tier = bool(tiers) and max(tiers)[1] == max(TIERS.values())
         return facts
 
     def _add_purchases(self, facts: Facts, valid: list[Record], refunds: list[Record]) -> None:
@@ -789,4 +807,4 @@ def scheme_stage(scheme: str, standing: Standing) -> str:
         return "activation" if standing.is_activated else "onboarding"
     if scheme == "jarvis_reach_example" and standing.stage == "consideration":
         return "evaluation" if standing.is_weighing else "awareness"
-    return MAPPED[scheme][standing.stage]
+    return standing.stage if scheme == "lifecycle" else MAPPED[scheme][standing.stage]

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pytest
@@ -41,8 +43,9 @@ from tests.integration.lifecycle_lives import (
     all_lives,
     local_day,
     midnight_after,
+    seed,
 )
-from tests.integration.lifecycle_oracle import Oracle, Rulebook, Standing
+from tests.integration.lifecycle_oracle import MAPPED, Oracle, Rulebook, Standing, scheme_stage
 
 THRESHOLDS = LifecycleThresholds(
     default_order_gap_days=25,
@@ -71,8 +74,15 @@ TABLES = {
     "customer_lifecycle_history": "marts",
     "segment_history": "segments",
     "int_lifecycle_stages": "intermediate",
+    "int_activity_states": "intermediate",
+    "lifecycle_stage_daily": "marts",
+    "customer_scheme_stages": "marts",
 }
+OF_INTERVALS = ("customer_lifecycle_history", "segment_history", "int_lifecycle_stages", "int_activity_states")
+SNAPSHOTS = ("shopify_rfm", "amperity_predicted")
+"""Schemes that rank all customers: of some days alone."""
 Content = dict[str, list[Record]]
+Value = TypeVar("Value")
 
 
 # --- the models ------------------------------------------------------------------------------------------------------
@@ -122,7 +132,7 @@ def built(folder: Path, lives: list[Life], day: date, shuffle: random.Random | N
 
 
 def content(project: DbtProject) -> Content:
-    order = ("customer_id", "segment_name", "valid_from_at")
+    order = ("customer_id", "segment_name", "valid_from_at", "stage_date", "scheme", "stage")
     with project.opened() as warehouse:
         return {
             table: sorted(
@@ -194,6 +204,7 @@ class Opinion:
     oracle: Oracle
     times: list[datetime] = field(default_factory=list)
     standings: list[Standing] = field(default_factory=list)
+    activities: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, life: Life) -> Opinion:
@@ -205,15 +216,38 @@ class Opinion:
             times |= {end - SECOND for end in day_ends(begin)}
             opinion.times = sorted(at for at in times if begin <= at < END)
             opinion.standings = [opinion.oracle.standing(at) for at in opinion.times]
+            opinion.activities = [opinion.oracle.activity(at) for at in opinion.times]
         return opinion
 
-    def changes(self) -> list[tuple[datetime, Standing]]:
-        """Only where it is another than before."""
-        found: list[tuple[datetime, Standing]] = []
-        for at, standing in zip(self.times, self.standings, strict=True):
-            if not found or found[-1][1] != standing:
-                found.append((at, standing))
-        return found
+    def members(self) -> list[tuple[Person, datetime]]:
+        """The people, each with the moment since when they are there. Nobody when nothing ever happened."""
+        if not self.times:
+            return []
+        if len(self.life.people) == 1:
+            return [(self.life.people[0], self.times[0])]
+        return [(person, self.oracle.known_since(person)) for person in self.life.people]
+
+    def stays(self, scheme: str) -> list[tuple[datetime, str]]:
+        """Since when they stand where, in the words of a scheme with a history."""
+        if scheme == "posthog":
+            return changes(self.times, self.activities)
+        words = {one: scheme_stage(scheme, one) for one in set(self.standings)}
+        return changes(self.times, [words[one] for one in self.standings])
+
+
+def changes(times: list[datetime], values: list[Value]) -> list[tuple[datetime, Value]]:
+    """Only where it is another than before."""
+    found: list[tuple[datetime, Value]] = []
+    for at, value in zip(times, values, strict=True):
+        if not found or found[-1][1] != value:
+            found.append((at, value))
+    return found
+
+
+def since(known: datetime, stays: list[tuple[datetime, Value]]) -> list[tuple[datetime, Value]]:
+    """The stays of somebody who is there since a moment."""
+    before = [value for at, value in stays if at <= known]
+    return [(known, before[-1]), *((at, value) for at, value in stays if at > known)]
 
 
 def day_ends(begin: datetime) -> list[datetime]:
@@ -233,7 +267,7 @@ def differences(opinions: list[Opinion], history: Content, customer_of: dict[str
     segments = by_customer(history["segment_history"])
     found = []
     for opinion in opinions:
-        for person in opinion.life.people if opinion.times else []:
+        for person, known in opinion.members():
             customer = customer_of[person.name]
             stage_at = interval_finder(histories.get(customer, []))
             judged_at = interval_finder(judged.get(customer, []))
@@ -243,6 +277,10 @@ def differences(opinions: list[Opinion], history: Content, customer_of: dict[str
             member_at = {name: interval_finder(rows) for name, rows in memberships.items()}
             for now, expected in zip(opinion.times, opinion.standings, strict=True):
                 row = judged_at(now)
+                if now < known:
+                    if row or stage_at(now):
+                        found.append(f"{person.name} at {now}: {row.get('stage')}, but is not there before {known}")
+                    continue
                 standing = Standing(
                     stage_at(now).get("stage", "nothing"),
                     row.get("rule_id", "nothing"),
@@ -280,12 +318,18 @@ def test_the_reason_of_an_interval_is_the_rule_that_let_them_in(
     histories = by_customer(history["customer_lifecycle_history"])
     for opinion in opinions:
         expected: list[tuple[str, str, datetime]] = []
-        for at, standing in opinion.changes():
+        for at, standing in changes(opinion.times, opinion.standings):
             if not expected or expected[-1][0] != standing.stage:
                 expected.append((standing.stage, standing.rule, at))
-        for person in opinion.life.people:
+        for person, known in opinion.members():
             rows = histories.get(customer_of[person.name], [])
-            assert [(row["stage"], row["reason_code"], row["valid_from_at"]) for row in rows] == expected, person.name
+            found = [(row["stage"], row["reason_code"], row["valid_from_at"]) for row in rows]
+            later = [one for one in expected if one[2] > known]
+            assert found[-len(later) :] == later if later else len(found) == 1, person.name
+            assert len(found) == len(later) + 1, person.name
+            assert found[0][2] == known, person.name
+            if known == opinion.times[0]:
+                assert found == expected, person.name
 
 
 def test_the_lives_come_to_every_rule_and_every_risk(opinions: list[Opinion]) -> None:
@@ -300,13 +344,114 @@ def test_the_oracle_knows_the_thresholds_by_heart() -> None:
     assert {name: THRESHOLDS.flat()[name] for name in known} == known
 
 
+# --- other vocabularies ----------------------------------------------------------------------------------------------
+
+
+def test_the_seed_of_schemes_says_what_the_table_of_the_docs_says() -> None:
+    rows = sorted(seed("lifecycle_schemes"), key=lambda row: int(row["precedence"]))
+    assert {row["scheme"] for row in rows} >= set(MAPPED)
+    for stage in MAPPED["nextiva"]:
+        for number in range(8):
+            flags = {
+                name: bool(number >> bit & 1) for bit, name in enumerate(["is_weighing", "is_in_cart", "is_activated"])
+            }
+            standing = Standing(stage, "", False, False, False, None, **flags)
+            for scheme in MAPPED:
+                found = next(
+                    row["scheme_stage"]
+                    for row in rows
+                    if (row["scheme"], row["stage"]) == (scheme, stage)
+                    and (flags.get(row["condition"], not row["condition"]))
+                )
+                assert found == scheme_stage(scheme, standing), (scheme, standing)
+
+
+def test_everybody_is_as_active_as_they_were_at_every_moment(
+    opinions: list[Opinion], history: Content, customer_of: dict[str, str]
+) -> None:
+    states = by_customer(history["int_activity_states"])
+    found = []
+    for opinion in opinions:
+        for person, known in opinion.members():
+            expected = since(known, changes(opinion.times, opinion.activities))
+            rows = states.get(customer_of[person.name], [])
+            said = [(row["valid_from_at"], row["activity_state"]) for row in rows]
+            found += [f"{person.name}: {said}, the rules say {expected}"] if said != expected else []
+    assert not found, f"{len(found)} people\n" + "\n".join(found[:3])
+
+
+@pytest.mark.parametrize("scheme", ["lifecycle", *MAPPED, "posthog"])
+def test_the_days_of_a_scheme_count_everybody(scheme: str, opinions: list[Opinion], history: Content) -> None:
+    standing, entered, left = Counter[tuple[date, str]](), Counter[tuple[date, str]](), Counter[tuple[date, str]]()
+    for opinion in opinions:
+        shared = opinion.stays(scheme)
+        for _, known in opinion.members():
+            stays = since(known, shared)
+            for (begin, stage), end in zip(stays, [*(at for at, _ in stays[1:]), None], strict=True):
+                entered[local_day(begin), stage] += 1
+                if end is not None:
+                    left[local_day(end), stage] += 1
+                first, last = local_day(begin), local_day(end) if end else AS_OF + DAY
+                standing.update({(first + DAY * number, stage): 1 for number in range((last - first).days)})
+    rows = [row for row in history["lifecycle_stage_daily"] if row["scheme"] == scheme]
+    found = {
+        (row["stage_date"], row["stage"]): (row["customer_count"], row["entered_count"], row["left_count"])
+        for row in rows
+    }
+    expected = {key: (standing[key], entered[key], left[key]) for key in {*found, *standing, *entered, *left}}
+    assert {key: found.get(key) for key in expected if found.get(key) != expected[key]} == {}
+    days = {day for day, _ in found}
+    assert (min(days), max(days)) == (min(day for day, _ in standing), AS_OF)
+    assert len(days) == (AS_OF - min(days)).days + 1
+
+
+def test_the_days_since_the_last_purchase_group_everybody_at_the_ends_of_months(
+    opinions: list[Opinion], history: Content
+) -> None:
+    rows = [row for row in history["lifecycle_stage_daily"] if row["scheme"] == "amperity_predicted"]
+    found = {(row["stage_date"], row["stage"]): row for row in rows}
+    days = sorted({row["stage_date"] for row in rows})
+    assert len(days) > 20
+    assert all((day + DAY).day == 1 for day in days)
+    members = [(opinion, person, known) for opinion in opinions for person, known in opinion.members()]
+    groups: dict[str, str] = {}
+    for day in days:
+        end, before = midnight_after(day), groups
+        groups = {person.name: opinion.oracle.predicted(end) for opinion, person, known in members if known < end}
+        counts = Counter(groups.values())
+        moved = [name for name in groups if before.get(name) != groups[name]]
+        entered = Counter(groups[name] for name in moved)
+        left = Counter(before[name] for name in moved if name in before)
+        for stage in ("prospect", "active", "cooling_down", "at_risk", "highly_at_risk", "lost"):
+            row = found[day, stage]
+            assert row["customer_count"] == counts[stage], (day, stage)
+            if day != days[0]:
+                assert (row["entered_count"], row["left_count"]) == (entered[stage], left[stage]), (day, stage)
+
+
+def test_everybody_stands_in_every_scheme_where_they_stood_last(
+    opinions: list[Opinion], history: Content, customer_of: dict[str, str]
+) -> None:
+    found = {(row["customer_id"], row["scheme"]): row["stage"] for row in history["customer_scheme_stages"]}
+    assert len(found) == len(history["customer_scheme_stages"])
+    schemes = ["lifecycle", *MAPPED, "posthog", *SNAPSHOTS]
+    assert found.keys() == {(customer, scheme) for customer in customer_of.values() for scheme in schemes}
+    for opinion in opinions:
+        for person, _ in opinion.members():
+            customer = customer_of[person.name]
+            for scheme in ("lifecycle", *MAPPED):
+                assert found[customer, scheme] == scheme_stage(scheme, opinion.standings[-1]), (person.name, scheme)
+            assert found[customer, "posthog"] == opinion.activities[-1], person.name
+            assert found[customer, "amperity_predicted"] == opinion.oracle.predicted(END), person.name
+
+
 # --- what holds whatever the rules are -------------------------------------------------------------------------------
 
 
 def test_the_intervals_of_a_customer_touch_and_the_last_one_is_open(
     history: Content, opinions: list[Opinion], customer_of: dict[str, str]
 ) -> None:
-    for table in ("customer_lifecycle_history", "int_lifecycle_stages"):
+    for table in ("customer_lifecycle_history", "int_lifecycle_stages", "int_activity_states"):
         begins = {}
         for customer, rows in by_customer(history[table]).items():
             ends = [row["valid_to_at"] for row in rows]
@@ -314,17 +459,14 @@ def test_the_intervals_of_a_customer_touch_and_the_last_one_is_open(
             assert all(row["valid_to_at"] is None or row["valid_from_at"] < row["valid_to_at"] for row in rows)
             begins[customer] = rows[0]["valid_from_at"]
         assert begins == {
-            customer_of[person.name]: opinion.oracle.begin
-            for opinion in opinions
-            for person in opinion.life.people
-            if opinion.oracle.begin is not None
+            customer_of[person.name]: known for opinion in opinions for person, known in opinion.members()
         }
 
 
 def test_no_two_neighbouring_intervals_have_the_same_stage(history: Content) -> None:
-    for rows in by_customer(history["customer_lifecycle_history"]).values():
-        stages = [row["stage"] for row in rows]
-        assert all(one != following for one, following in pairwise(stages))
+    for table, name in (("customer_lifecycle_history", "stage"), ("int_activity_states", "activity_state")):
+        for rows in by_customer(history[table]).values():
+            assert all(one[name] != following[name] for one, following in pairwise(rows))
 
 
 def cut_off(rows: list[Record], end: datetime) -> list[Record]:
@@ -344,8 +486,13 @@ def test_a_build_for_an_earlier_day_gives_the_same_history_cut_off_at_its_end(
 ) -> None:
     end = midnight_after(day)
     earlier = content(built(folder / str(day), lives, day))
-    for table in TABLES:
-        expected = cut_off(history[table], end)
+    for table in (*OF_INTERVALS, "lifecycle_stage_daily"):
+        if table == "lifecycle_stage_daily":
+            # A run keeps snapshots of its own last day, and of so many month ends before it.
+            expected = [row for row in history[table] if row["stage_date"] <= day and row["scheme"] not in SNAPSHOTS]
+            earlier[table] = [row for row in earlier[table] if row["scheme"] not in SNAPSHOTS]
+        else:
+            expected = cut_off(history[table], end)
         assert len(expected) > 10
         different = [
             f"{found}\n  the whole history says {known}"
@@ -365,14 +512,20 @@ def test_the_order_of_the_raw_rows_changes_nothing(folder: Path, lives: list[Lif
 def test_a_late_record_changes_nobody_else(
     folder: Path, lives: list[Life], history: Content, customer_of: dict[str, str], opinions: list[Opinion]
 ) -> None:
-    late = [opinion.life for opinion in opinions if opinion.life.account][:1]
-    late += [opinion.life for opinion in opinions if len(opinion.oracle.facts(END).paid) > 3][:1]
+    buyers = [opinion.life for opinion in opinions if len(opinion.oracle.facts(END).paid) > 3]
+    late = [
+        next(life for life in buyers if life.account),
+        next(life for life in buyers if not life.account and life.people[0].of("contacts")),
+    ]
     concerned = {customer_of[person.name] for life in late for person in life.people}
     assert len(concerned) > 2
     with_late = [add_a_late_order(life) if life in late else life for life in lives]
     later = content(built(folder / "late", with_late, AS_OF))
     for table in TABLES:
-        before, after = by_customer(history[table]), by_customer(later[table])
+        if table == "lifecycle_stage_daily":
+            continue
+        rows = [[row for row in content[table] if row.get("scheme") not in SNAPSHOTS] for content in (history, later)]
+        before, after = map(by_customer, rows)
         changed = {customer for customer in before.keys() | after.keys() if before.get(customer) != after.get(customer)}
         assert changed <= concerned
         if table == "int_lifecycle_stages":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.lifecycle_lives import END, Life, Person
+from tests.integration.lifecycle_lives import END, Life, Person, seed
 from tests.integration.lifecycle_oracle import MAPPED, Oracle, Rulebook, Standing, answer, scheme_stage
 
 BEGIN = datetime(2021, 1, 4, 17)
@@ -239,6 +239,62 @@ def test_an_order_for_a_plan_is_that_period_and_takes_it_along_when_refunded() -
     assert ada.oracle().facts(day(0.1)).last_one_off is None
 
 
+def test_a_period_and_its_order_on_one_day_are_a_purchase_from_the_first_of_them_on() -> None:
+    ada = Story()
+    ada.subscription(0, "started")
+    ada.order(0.1, subscription_id="s")
+    # The order is not known yet when the plan starts, and moves nothing when it comes.
+    assert ada.oracle().facts(day(0)).paid == [day(0)]
+    assert ada.oracle().facts(day(0.1)).paid == [day(0)]
+
+
+def test_what_a_pause_or_an_end_is_worth_does_not_make_the_plan_free() -> None:
+    ada = Story()
+    ada.subscription(0, "started", "25")
+    ada.subscription(10, "paused", "0")
+    ada.subscription(20, "resumed", None)
+    assert ada.rules(10, 20) == ["signals", "new"]
+    ada.subscription(25, "ended", "0")
+    ada.subscription(40, "started", None)
+    assert ada.rules(25, 40) == ["ended", "came_back"]
+
+
+def test_a_pause_begins_nothing_and_resuming_does_unless_it_was_a_trial() -> None:
+    ada, ben, eve = Story(), Story(), Story()
+    ada.subscription(0, "ended", "0")
+    ada.subscription(20, "paused")
+    ada.subscription(30, "resumed")
+    assert ada.rules(20, 30) == ["ended", "came_back"]
+    ben.subscription(0, "trial_started", "0")
+    ben.subscription(5, "paused")
+    ben.subscription(6, "resumed")
+    assert ben.rules(5, 6) == ["weighing", "weighing"]
+    eve.subscription(0, "started")
+    eve.subscription(10, "ended", "0")
+    eve.subscription(30, "resumed", None)
+    assert eve.rules(10, 30) == ["ended", "came_back"]
+
+
+def test_a_larger_plan_expands_and_a_first_paid_one_does_not() -> None:
+    ada, ben = Story(), Story()
+    ada.subscription(0, "started", "10")
+    ada.subscription(5, "upgraded", "25")
+    ben.subscription(0, "started", "0")
+    ben.subscription(5, "upgraded", "25")
+    assert (ada.at(5).is_expanding, ben.at(5).is_expanding) == (True, False)
+
+
+def test_the_highest_tier_makes_loyal_until_another_follows() -> None:
+    ada = Story()
+    ada.order(0)
+    tiers = [row["tier_name"] for row in seed("loyalty_tiers")]
+    for number, (on, tier) in enumerate([(5, tiers[-1]), (5, tiers[0]), (9, tiers[-2])]):
+        ada.person.add(
+            "loyalty_events", loyalty_event_id=str(number), occurred_at=day(on), event_kind="tier", tier_name=tier
+        )
+    assert [ada.at(on).is_loyal for on in (0, 5, 9)] == [False, True, False]
+
+
 def test_somebody_whose_plan_ended_but_who_still_orders_is_judged_by_their_orders() -> None:
     ada = Story()
     ada.subscription(0, "started")
@@ -261,6 +317,12 @@ def test_a_complainer_is_at_risk_while_two_tickets_are_open_or_of_one_reason() -
     ada.ticket(1, solved_on=5)
     ada.ticket(2)
     assert ada.rules(1, 2, 4.9, 5) == ["new", "signals", "signals", "new"]
+    early = Story()
+    early.order(0)
+    early.ticket(1)
+    early.ticket(2)
+    # Both are open to this day.
+    assert early.rules(1, 2, 30.9, 31) == ["new", "signals", "signals", "active"]
     again = Story()
     again.order(0)
     again.ticket(1, solved_on=1, reason="billing")
@@ -326,6 +388,12 @@ def test_a_purchase_in_a_category_with_a_gap_of_its_own_is_expected_by_it() -> N
         discount_amount=None,
     )  # fmt: skip
     assert ada.oracle().facts(day(0)).clocks.due_days == 30  # type: ignore[union-attr]
+    # The same after a plan: it is their first order.
+    ada.subscription(-5, "started")
+    assert ada.oracle().facts(day(0)).clocks.expected_days == pytest.approx((2 * 15 + 5) / 3)  # type: ignore[union-attr]
+    # What is free or was given back names no category.
+    ada.person.of("order_items")[0]["line_amount"] = Decimal(0)
+    assert ada.oracle().facts(day(0)).clocks.expected_days == pytest.approx((2 * 30 + 5) / 3)  # type: ignore[union-attr]
     wins = Story(Rulebook(first_category_gaps={"Food": 15}, personas={"p": {"default_order_gap_days": 40}}), "p")
     wins.person.records |= {"orders": ada.person.of("orders"), "order_items": ada.person.of("order_items")}
     assert wins.oracle().facts(day(0)).clocks.due_days == 80  # type: ignore[union-attr]
@@ -336,8 +404,10 @@ def test_members_of_an_account_share_one_life() -> None:
     ada.order(0)
     ben.order(40, order_id="other")
     ben.person.name = "ben"
+    ben.person.of("contacts")[0]["created_at"] = day(30)
     shared = Oracle(Life([ada.person, ben.person], account="acme"), Rulebook())
     assert [shared.standing(day(on)).rule for on in (0, 39, 40)] == ["new", "active", "repeat"]
+    assert [shared.known_since(person) for person in shared.life.people] == [day(0), day(30)]
 
 
 def test_activity_is_new_then_returning_then_dormant_then_resurrecting() -> None:
