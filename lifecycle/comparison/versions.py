@@ -277,7 +277,7 @@ class _Repository:
                 files.append(ChangedFile(path, *(int(n) if n.isdigit() else None for n in (added, removed))))
         untracked = self._output("ls-files", "--others", "--exclude-standard", "-z", "--", *paths)
         for path in untracked.split("\0"):
-            if path:
+            if (self.root / path).is_file():
                 files.append(ChangedFile(path, (self.root / path).read_bytes().count(b"\n"), 0))
         return sorted(files, key=lambda file: file.path)
 

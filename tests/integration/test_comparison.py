@@ -23,7 +23,7 @@ from lifecycle.comparison import variant, versions
 from lifecycle.comparison.publications import compare_publications
 from lifecycle.comparison.report import as_markdown, tell_comparison, tell_rewriting
 from lifecycle.comparison.variant import build_variant, copy_inputs
-from lifecycle.comparison.versions import Comparison, compare_with_ref
+from lifecycle.comparison.versions import ChangedFile, Comparison, compare_with_ref
 from lifecycle.errors import LifecycleError, LockedError
 from lifecycle.serving.publication import build_publication
 from lifecycle.settings import PROJECT_DIR, Settings, load_settings
@@ -195,7 +195,7 @@ def test_a_changed_threshold_and_rule_are_told_by_whom_they_move(compared: tuple
     day = comparison.changes.days[-1]
     assert day.day == LAST_DAY and day.customer_count == 40
     flows = {(flow.from_stage, flow.to_stage): flow for flow in day.flows}
-    # The shop's eight late and dear customers (tests/orchestration/conftest.py): the new rule comes before their reasons.
+    # The eight late and dear customers of tests/orchestration/conftest.py: with a longer rhythm nobody is late.
     assert flows["at_risk", "loyalty"].customer_count == 8
     example = flows["at_risk", "loyalty"].examples[0]
     assert "expected every" in str(example.before.reason) and "bought for" in str(example.after.reason)
@@ -271,6 +271,25 @@ def test_whatever_decides_is_reason_to_build(here: Repository, path: str, monkey
 
 def stop(*_: object) -> None:
     raise LifecycleError("it was about to build")
+
+
+def test_a_project_in_a_folder_of_a_larger_repository_looks_at_that_folder(tmp_path: Path) -> None:
+    for path in ("project/seeds/a.csv", "project/seeds/gone.csv", "seeds/of_others.csv"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("a\nb\n")
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "all"]):
+        author = ["-c", "user.name=Tests", "-c", "user.email=tests@example.com"]
+        subprocess.run(["git", "-C", str(tmp_path), *author, *command], check=True)
+    (tmp_path / "project/seeds/a.csv").write_text("a\nc\nd\n")
+    (tmp_path / "project/seeds/gone.csv").unlink()
+    (tmp_path / "project/seeds/new.csv").write_text("a\n")
+    (tmp_path / "seeds/of_others.csv").write_text("x\n")
+    repository = versions._Repository.of(tmp_path / "project")
+    assert repository.changed_files(repository.commit("HEAD"), versions.PARTS) == [
+        ChangedFile("project/seeds/a.csv", 2, 1),
+        ChangedFile("project/seeds/gone.csv", 0, 2),
+        ChangedFile("project/seeds/new.csv", 1, 0),
+    ]
 
 
 def test_settings_outside_the_repository_are_the_same_for_both_and_that_is_said(
