@@ -23,6 +23,7 @@ COMMANDS = [
     ["publication", "list"],
     ["publication", "rollback"],
     ["explain"],
+    ["diff"],
     ["identity", "merge"],
     ["identity", "split"],
     ["identity", "review"],
