@@ -255,6 +255,8 @@ class LifecycleThresholds(Part):
     high_value_amount: Annotated[float, Field(gt=0)] = 1000
     """Net revenue so far from which a customer counts as high value, in the reporting currency."""
     new_customer_days: Days = 30
+    first_category_gaps: dict[str, Days] = {}
+    """The usual gap of people whose first order was mostly of this category, in place of the default."""
     personas: dict[str, dict[str, float]] = {}
 
     @model_validator(mode="after")
@@ -291,7 +293,7 @@ class LifecycleThresholds(Part):
         for name, value in self:
             if isinstance(value, Part):
                 result |= {f"{name}_{inner}": float(number) for inner, number in value}
-            elif name != "personas":
+            elif name not in ("personas", "first_category_gaps"):
                 result[name] = float(value)
         return result
 
