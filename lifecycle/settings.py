@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,6 +41,21 @@ class Environment(BaseSettings):
     """The settings file that Dagster's UI and a command without ``--config`` use."""
     hash_key: str | None = None
     """Secret of the keyed hashes; without it one is made and kept in the state folder."""
+
+
+@contextmanager
+def process_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for a call alone, and hide those of the project and of dbt that are set outside: what dbt is told
+    comes from the settings."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith(("LIFECYCLE_", "DBT_"))]:
+        del os.environ[name]
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _known_timezone(name: str) -> str:
