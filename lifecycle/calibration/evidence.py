@@ -21,7 +21,7 @@ from lifecycle.errors import LifecycleError, LockedError
 from lifecycle.publishing.plan import open_published
 from lifecycle.serving.publication import Publication, current
 from lifecycle.state import run_lock
-from lifecycle.warehouse import Warehouse, literal, quoted
+from lifecycle.warehouse import Warehouse, attached, literal, quoted
 
 if TYPE_CHECKING:
     from lifecycle.settings import Settings
@@ -136,7 +136,8 @@ class Evidence:
             with gaps as (select lifecycle_id, paid_number, gap_days from temp.chosen_days where gap_days is not null)
             select
                 (select median(gap_days) from gaps) as all_gaps,
-                (select median(own) from (select median(gap_days) as own from gaps group by lifecycle_id)) as own_medians,
+                (select median(own_days) from (select median(gap_days) as own_days from gaps group by lifecycle_id))
+                    as own_medians,
                 (select median(gap_days) from gaps where paid_number = 2) as first_gaps_seen
             """
         )
@@ -512,43 +513,40 @@ def _read_lines(warehouse: Warehouse, settings: Settings) -> str | None:
     warehouse.run("create temp table spends (source_system varchar, order_id varchar, spend_amount double)")
     if not settings.state.warehouse.exists():
         return "the build file is not there"
+    path = settings.state.warehouse
     try:
-        with run_lock(settings.state, "calibrate"):
-            warehouse.run(f"attach {literal(str(settings.state.warehouse))} as build (read_only)")
-            try:
-                known = {
-                    name
-                    for (name,) in warehouse.rows(
-                        "select schema_name || '.' || table_name from duckdb_tables() where database_name = 'build'"
-                    )
-                }
-                if not set(LINES) <= known:
-                    return "the build file holds no order lines yet"
-                warehouse.run(
-                    """
-                    insert into temp.lines
-                    select
-                        lines.source_system,
-                        lines.order_id,
-                        lines.category,
-                        sum((lines.line_amount - lines.discount_amount)::double * amounts.exchange_rate::double)
-                    from build.intermediate.int_order_lines as lines
-                    inner join build.intermediate.int_order_amounts as amounts
-                        on lines.source_system = amounts.source_system and lines.order_id = amounts.order_id
-                    where lines.category is not null and not lines.is_return and not lines.is_zero
-                    group by all
-                    """
+        with run_lock(settings.state, "calibrate"), attached(warehouse, path, "build"):
+            known = {
+                name
+                for (name,) in warehouse.rows(
+                    "select schema_name || '.' || table_name from duckdb_tables() where database_name = 'build'"
                 )
-                warehouse.run(
-                    """
-                    insert into temp.spends
-                    select source_system, order_id, (gross_revenue_amount - discount_amount)::double
-                    from build.intermediate.int_orders
-                    where is_paid and is_counted
-                    """
-                )
-            finally:
-                warehouse.run("detach build")
+            }
+            if not set(LINES) <= known:
+                return "the build file holds no order lines yet"
+            warehouse.run(
+                """
+                insert into temp.lines
+                select
+                    lines.source_system,
+                    lines.order_id,
+                    lines.category,
+                    sum((lines.line_amount - lines.discount_amount)::double * amounts.exchange_rate::double)
+                from build.intermediate.int_order_lines as lines
+                inner join build.intermediate.int_order_amounts as amounts
+                    on lines.source_system = amounts.source_system and lines.order_id = amounts.order_id
+                where lines.category is not null and not lines.is_return and not lines.is_zero
+                group by all
+                """
+            )
+            warehouse.run(
+                """
+                insert into temp.spends
+                select source_system, order_id, (gross_revenue_amount - discount_amount)::double
+                from build.intermediate.int_orders
+                where is_paid and is_counted
+                """
+            )
     except LockedError:
         return "a run is working on the build file"
     if not warehouse.scalar("select count(*) from temp.lines"):

@@ -10,7 +10,7 @@ data a second look, after a person has taken the proposals over, proposes nothin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class Proposal:
     """One threshold: today's value, the proposed one (null: it stays), why, and on what that rests.
 
     ``place`` is where it stands under ``lifecycle:``. ``because`` is one sentence, ``rests_on`` pairs of a label and a
-    text, ``figures`` the same as numbers. ``change`` is known once the stages were built with it.
+    text, ``figures`` the same as numbers.
     """
 
     place: Place
@@ -89,7 +89,11 @@ class Proposal:
     because: str
     rests_on: tuple[tuple[str, str], ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
-    change: Change | None = None
+
+    @property
+    def kind(self) -> str:
+        """The setting under ``lifecycle:`` that it belongs to: its gap for each persona is one kind."""
+        return self.place[0]
 
     @property
     def name(self) -> str:
@@ -102,7 +106,11 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Calibration:
-    """All proposals from one publication, and what the due clock's alarms are worth (with an advice, or null)."""
+    """All proposals from one publication, and what the due clock's alarms are worth (with an advice, or null).
+
+    ``moves`` says for each kind of proposal what it would change, ``together`` what all would; both are empty until the
+    stages were built with them, or where no stage depends on them. ``moves_problem`` says why they are not known.
+    """
 
     project: str
     run_id: str
@@ -116,7 +124,9 @@ class Calibration:
     alarms: tuple[Alarm, ...]
     today_alarm: Alarm
     advice: str | None
-    change: Change | None = None
+    moves: Mapping[str, Change] = field(default_factory=dict)
+    together: Change | None = None
+    moves_problem: str | None = None
 
     @property
     def changes(self) -> tuple[Proposal, ...]:
@@ -228,34 +238,34 @@ def _default_gap(evidence: Evidence, thresholds: LifecycleThresholds) -> Proposa
     if returns is None or returns.people_count < MIN_PEOPLE or returns.returned_count < MIN_RETURNED:
         people, back = (returns.people_count, returns.returned_count) if returns else (0, 0)
         subscribers = evidence.subscriber_count()
-        others = f" ({subscribers:,} who pay by subscription left out)" if subscribers else ""
+        left_out = f" ({subscribers:,} who pay by subscription left out)" if subscribers else ""
         return Proposal(
             place,
             today,
             None,
-            f"{people:,} people have bought{others} and {back:,} of them bought again; {MIN_PEOPLE} and"
+            f"{people:,} people have bought{left_out} and {back:,} of them bought again; {MIN_PEOPLE} and"
             f" {MIN_RETURNED} are needed",
         )
     days = round_days(returns.median_days)
-    others = evidence.other_gaps()
+    other = evidence.other_gaps()
     rests_on = [
         *_returns_texts(returns),
         (
             "other figures",
-            f"{others['first_gaps_seen']:.0f} days if only gaps that have ended counted (recent customers can have"
-            f" short ones alone), {others['own_medians']:.0f} as the half of people's own medians,"
-            f" {others['all_gaps']:.0f} as the half of all gaps (mostly those of frequent buyers)",
+            f"{other['first_gaps_seen']:.0f} days if only gaps that have ended counted (recent customers can have"
+            f" short ones alone), {other['own_medians']:.0f} as the half of people's own medians,"
+            f" {other['all_gaps']:.0f} as the half of all gaps (mostly those of frequent buyers)",
         ),
-        *_clock_texts(thresholds, today, days),
+        *_clock_texts(thresholds, today, days, "today"),
     ]
-    stays = _why_it_stays(thresholds, today, days, returns, DIFFERENT)
+    stays = _why_it_stays(thresholds, today, days, returns, DIFFERENT, f"today's {today:g} days are")
     return Proposal(
         place,
         today,
         None if stays else float(days),
         stays or _returned_sentence(returns),
         tuple(rests_on),
-        _returns_figures(returns) | {"other_medians": others},
+        _returns_figures(returns) | {"other_medians": other},
     )
 
 
@@ -277,14 +287,19 @@ def _group_gaps(
             continue
         today = default_days if own is None else own
         days = round_days(returns.median_days)
-        stays = _why_it_stays(thresholds, today, days, returns, GROUP_DIFFERENT)
+        has_own = own is not None
+        words = f"today's {today:g} days are" if has_own else f"the {today:g} days of everybody are"
+        stays = _why_it_stays(thresholds, today, days, returns, GROUP_DIFFERENT, words)
         proposals.append(
             Proposal(
                 place,
                 own,
                 None if stays else float(days),
                 stays or _returned_sentence(returns),
-                (*_returns_texts(returns), *_clock_texts(thresholds, today, days)),
+                (
+                    *_returns_texts(returns),
+                    *_clock_texts(thresholds, today, days, "today" if has_own else "like everybody"),
+                ),
                 _returns_figures(returns),
             )
         )
@@ -292,11 +307,11 @@ def _group_gaps(
 
 
 def _why_it_stays(
-    thresholds: LifecycleThresholds, today: float, days: int, returns: Returns, factor: float
+    thresholds: LifecycleThresholds, today: float, days: int, returns: Returns, factor: float, words: str
 ) -> str | None:
     low, high = returns.interval
     if low <= today <= high:
-        return f"today's {today:g} days are within what the data says ({low} to {high} days)"
+        return f"{words} within what the data says ({low} to {high} days)"
     if not _are_different(thresholds, today, days, factor):
         due, lapse = first_clocks(thresholds, days)
         return (
@@ -349,13 +364,13 @@ def _returns_texts(returns: Returns) -> list[tuple[str, str]]:
     return texts
 
 
-def _clock_texts(thresholds: LifecycleThresholds, today: float, days: int) -> list[tuple[str, str]]:
+def _clock_texts(thresholds: LifecycleThresholds, today: float, days: int, words: str) -> list[tuple[str, str]]:
     (due, lapse), (new_due, new_lapse) = first_clocks(thresholds, today), first_clocks(thresholds, days)
     return [
         (
             "the clocks",
             f"after one purchase somebody would be due after {new_due:g} days and lapse after {new_lapse:g}"
-            f" (today {due:g} and {lapse:g})",
+            f" ({words} {due:g} and {lapse:g})",
         )
     ]
 
@@ -469,7 +484,9 @@ def _expansion(evidence: Evidence, thresholds: LifecycleThresholds) -> tuple[Pro
         )
     # Values that somebody may have chosen for good reason are left alone where the other can do it.
     fitting = {
-        key: value for key, value in found.items() if low <= value <= high and (key[1] in SPEND_SHARES or key[0] != level)
+        key: value
+        for key, value in found.items()
+        if low <= value <= high and (key[1] in SPEND_SHARES or key[0] != level)
     }
     if not fitting:
         return unchanged(
@@ -477,7 +494,9 @@ def _expansion(evidence: Evidence, thresholds: LifecycleThresholds) -> tuple[Pro
             f" {low:.0%} to {high:.0%}: do not rely on this stage here",
             figures,
         )
-    best = min(fitting, key=lambda key: ((key[0] != level) + (key[1] != share), abs(fitting[key] - EXPANDING_SHARE), key))
+    best = min(
+        fitting, key=lambda key: ((key[0] != level) + (key[1] != share), abs(fitting[key] - EXPANDING_SHARE), key)
+    )
     rests_on = (
         (
             "rests on",
@@ -505,9 +524,7 @@ def _high_value(evidence: Evidence, thresholds: LifecycleThresholds) -> Proposal
     place, today = ("high_value_amount",), thresholds.high_value_amount
     people, amounts = evidence.revenues((0.5, 0.75, 0.8, 0.9))
     if people < MIN_PEOPLE:
-        return Proposal(
-            place, today, None, f"{people:,} customers have brought money so far; {MIN_PEOPLE} are needed"
-        )
+        return Proposal(place, today, None, f"{people:,} customers have brought money so far; {MIN_PEOPLE} are needed")
     candidates = written_amounts(amounts[1], amounts[3])
     shares = dict(zip([*candidates, today], evidence.revenue_from([*candidates, today]), strict=True))
     best = nearest(candidates, HIGH_VALUE_SHARE, lambda amount: shares[amount][0])
@@ -581,9 +598,9 @@ def _advice(today: Alarm, others: Iterable[Alarm], *, by_floor: bool) -> str | N
     best = min(better, key=lambda alarm: (alarm.due_factor, alarm.due_min_days))
     value = best.due_min_days if by_floor else best.due_factor
     return (
-        f"{said}. With {setting} {value:g} it would be {best.back_share:.0%}, of {best.per_customer_year:.1f} alarms per"
-        f" customer and year instead of {today.per_customer_year:.1f}. A longer due clock makes the lapse clock longer"
-        " too"
+        f"{said}. With {setting} {value:g} it would be {best.back_share:.0%}, of {best.per_customer_year:.1f} alarms"
+        f" per customer and year instead of {today.per_customer_year:.1f}. A longer due clock makes the lapse clock"
+        " longer too"
     )
 
 
@@ -602,14 +619,3 @@ def with_changes(thresholds: LifecycleThresholds, changes: Sequence[Proposal]) -
         is_whole = proposal.place[-1] in ("min_orders", "category_level")
         inner[proposal.place[-1]] = int(proposal.proposed) if is_whole else proposal.proposed
     return LifecycleThresholds.model_validate(content)
-
-
-def with_change(calibration: Calibration, changes: Mapping[Place, Change], together: Change | None) -> Calibration:
-    """The same calibration, with what each proposal and all of them together would change."""
-    return replace(
-        calibration,
-        proposals=tuple(
-            replace(proposal, change=changes.get(proposal.place)) for proposal in calibration.proposals
-        ),
-        change=together,
-    )

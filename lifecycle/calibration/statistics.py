@@ -100,8 +100,8 @@ def estimate_returns(waiting: Iterable[Waiting]) -> Returns | None:
 
 
 def round_days(days: float) -> int:
-    """Whole days below 100, then fives, from 200 on tens."""
-    step = 1 if days < 100 else 5 if days < 200 else 10
+    """Whole days below 100, then fives."""
+    step = 1 if days < 100 else 5
     return max(1, step * round(days / step))
 
 
