@@ -468,7 +468,7 @@ def open_evidence(settings: Settings) -> Iterator[Evidence]:
             )
         end = local_midnight_after(publication.as_of, settings)
         # Companies that sell to companies count by account.
-        _read_people(warehouse, per_account=getattr(settings.lifecycle, "per", "customer") == "account")
+        _read_people(warehouse, per_account=settings.lifecycle.per == "account")
         problem = _read_lines(warehouse, settings)
         _read_paid_days(warehouse, settings.timezone)
         yield Evidence(settings, publication, warehouse, end, problem)
