@@ -21,6 +21,7 @@ from lifecycle.errors import LifecycleError, LockedError
 from lifecycle.publishing.plan import open_published
 from lifecycle.serving.publication import Publication, current
 from lifecycle.state import run_lock
+from lifecycle.timing import progress
 from lifecycle.warehouse import Warehouse, attached, literal, quoted
 
 if TYPE_CHECKING:
@@ -430,7 +431,15 @@ class Evidence:
                 group by
                     recent.lifecycle_id, recent.category, recent.category_amount, recent.order_id, recent.source_system
             ),
-            people as (select lifecycle_id, max(spend_share) as spend_share from weighed group by lifecycle_id)
+            -- A larger plan is an expansion whatever is bought beside it.
+            expanded as (
+                select lifecycle_id, spend_share from weighed
+                union all
+                select lifecycle_id, 'infinity'::double
+                from temp.upgrades semi join temp.active using (lifecycle_id)
+                where occurred_at + to_seconds(round($expanding * 86400)::bigint) > $end
+            ),
+            people as (select lifecycle_id, max(spend_share) as spend_share from expanded group by lifecycle_id)
             select share, count(*) filter (where spend_share >= share)
             from people cross join (select unnest($shares::double[]) as share) as shares
             group by share
@@ -458,6 +467,7 @@ def open_evidence(settings: Settings) -> Iterator[Evidence]:
             where=str(settings.state.serving),
             remedy="Run the pipeline first: `lifecycle run`.",
         )
+    progress.info("reading the publication")
     with open_published(settings, publication) as warehouse:
         missing = [name for name in NEEDED if not warehouse.has_table(name)]
         if missing:
@@ -612,6 +622,15 @@ def _read_paid_days(warehouse: Warehouse, timezone: str) -> None:
             count(*) filter (where is_kept) over (partition by lifecycle_id) as kept_count
         from days
         window in_order as (partition by lifecycle_id order by paid_date)
+        """
+    )
+    warehouse.run(
+        """
+        create temp table upgrades as
+        select members.lifecycle_id, timeline.occurred_at
+        from marts.customer_timeline as timeline
+        inner join temp.members using (customer_id)
+        where timeline.event_name = 'subscription_upgraded' and timeline.amount > 0
         """
     )
     # Who pays by contract does not choose when to come back.

@@ -138,7 +138,6 @@ def calibrate(settings: Settings) -> Calibration:
 
     Raises LifecycleError when there is none, or when fewer than ``MIN_PEOPLE`` people have bought.
     """
-    progress.info("reading the publication")
     with open_evidence(settings) as evidence:
         _require_buyers(evidence)
         progress.info("looking for thresholds")

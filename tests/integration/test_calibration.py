@@ -133,6 +133,42 @@ def test_an_alarm_that_mostly_ends_by_itself_is_told(tmp_path: Path) -> None:
     assert calibration.advice is not None and "mostly noise" in calibration.advice
 
 
+def test_people_of_one_account_are_one_customer(tmp_path: Path) -> None:
+    people, orders = simulate([Group(400, gamma(40), 0.0)], days=600)
+    for number, person in enumerate(people):
+        person["account_key"] = f"a{number // 2}"
+    settings = publish(tmp_path, people, orders)
+    assert calibrate(settings).buyer_count == 200
+    alone = settings.model_copy(update={"lifecycle": thresholds(per="customer")})
+    assert calibrate(alone).buyer_count == 400
+
+
+def test_paid_periods_count_as_purchases_for_loyalty(tmp_path: Path) -> None:
+    people, _ = simulate([Group(150, gamma(40), 0.0, is_subscribed=True)], days=600)
+    events = [
+        {
+            "customer_id": person["customer_id"],
+            "event_id": f"subscription:billing:{person['customer_id']}-{month}",
+            "occurred_at": END - timedelta(days=30.0 * month + 5),
+            "event_name": "subscription_renewed" if month < 11 else "subscription_started",
+            "amount": 9.0 if month else 0.0,
+        }
+        for person in people
+        for month in range(12)
+    ]
+    with open_evidence(publish(tmp_path, people, [], events)) as evidence:
+        evidence.set_clocks({DEFAULT: LifecycleThresholds().flat()}, {})
+        # The last of the twelve cost nothing.
+        assert evidence.kept_counts(180) == [(11.0, 150)]
+
+
+def test_no_level_of_categories_fits_and_that_is_said(tmp_path: Path) -> None:
+    groups = [Group(400, gamma(20), 0.0, category="Food")]
+    settings = company(tmp_path, *groups, days=900)
+    found = proposal(calibrate(settings), "expansion.min_spend_share")
+    assert found.proposed is None and "no level and share make it" in found.because
+
+
 # --- taking over -----------------------------------------------------------------------------------------------------
 
 
