@@ -7,13 +7,14 @@ Does not belong here: how a variant is built (``comparison/variant.py``).
 from __future__ import annotations
 
 import shutil
-import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.calibration.proposals import Calibration, Change, Flow, Proposal, with_changes
 from lifecycle.comparison.variant import Inputs, build_variant, copy_inputs
+from lifecycle.comparison.versions import scratch_folder
 from lifecycle.errors import LifecycleError
 from lifecycle.timing import progress
 from lifecycle.warehouse import attached, open_duckdb
@@ -39,31 +40,34 @@ def measure_changes(settings: Settings, calibration: Calibration) -> Calibration
             kinds.setdefault(proposal.kind, []).append(proposal)
     if not kinds:
         return calibration
-    shelf = settings.state.root / "scratch"
-    shelf.mkdir(parents=True, exist_ok=True, mode=0o750)
-    folder = Path(tempfile.mkdtemp(prefix="calibration.", dir=shelf))
     try:
-        progress.info("copying what is loaded")
-        inputs = copy_inputs(settings, folder)
-        progress.info("stages as they are")
-        today = _build(settings, folder / "today", inputs, calibration, settings.lifecycle)
-        sets = {**kinds, TOGETHER: [proposal for proposals in kinds.values() for proposal in proposals]}
-        moves: dict[str, Change] = {}
-        for kind, proposals in sets.items():
-            if kind == TOGETHER and len(kinds) == 1:
-                moves[TOGETHER] = next(iter(moves.values()))
-                continue
-            progress.info("stages with %s", "all proposals" if kind == TOGETHER else f"another {kind}")
-            variant = folder / "variant"
-            database = _build(settings, variant, inputs, calibration, with_changes(settings.lifecycle, proposals))
-            moves[kind] = count_moves(settings, today, database)
-            shutil.rmtree(variant)
+        with scratch_folder(settings) as folder:
+            moves = _moves(settings, calibration, kinds, folder)
     except LifecycleError as error:
         return replace(calibration, moves_problem=error.problem)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     together = moves.pop(TOGETHER)
     return replace(calibration, moves=moves, together=together)
+
+
+def _moves(
+    settings: Settings, calibration: Calibration, kinds: Mapping[str, Sequence[Proposal]], folder: Path
+) -> dict[str, Change]:
+    progress.info("copying what is loaded")
+    inputs = copy_inputs(settings, folder)
+    progress.info("stages as they are")
+    today = _build(settings, folder / "today", inputs, calibration, settings.lifecycle)
+    moves: dict[str, Change] = {}
+    everything = [proposal for proposals in kinds.values() for proposal in proposals]
+    for kind, proposals in {**kinds, TOGETHER: everything}.items():
+        if kind == TOGETHER and len(kinds) == 1:
+            moves[TOGETHER] = next(iter(moves.values()))
+            continue
+        progress.info("stages with %s", "all proposals" if kind == TOGETHER else f"another {kind}")
+        variant = folder / "variant"
+        database = _build(settings, variant, inputs, calibration, with_changes(settings.lifecycle, proposals))
+        moves[kind] = count_moves(settings, today, database)
+        shutil.rmtree(variant)
+    return moves
 
 
 def _build(

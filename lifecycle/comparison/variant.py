@@ -51,12 +51,14 @@ _INPUTS = "inputs"
 
 @dataclass(frozen=True)
 class Inputs:
-    """A copy of everything that is loaded and of who is who, with the day that the last run was for."""
+    """A copy of everything that is loaded and of who is who.
+
+    ``as_of`` is the day that the last run was for, ``first_event_at`` (UTC) when its histories begin.
+    """
 
     database: Path
-    run_id: str
     as_of: date
-    as_of_end: datetime
+    first_event_at: datetime | None = None
 
 
 def copy_inputs(settings: Settings, folder: Path) -> Inputs:
@@ -87,7 +89,7 @@ def copy_inputs(settings: Settings, folder: Path) -> Inputs:
         ) as inputs,
         attached(inputs, path, "loaded"),
     ):
-        run_id, as_of, as_of_end = _last_run(inputs, path)
+        as_of, first_event_at = _last_run(inputs, path)
         # Tables that a model makes are made again by each version; the others were made by Python.
         made = {model.stem for model in (PROJECT_DIR / "models" / "identity").glob("*.sql")}
         for schema, table in inputs.rows(
@@ -97,32 +99,32 @@ def copy_inputs(settings: Settings, folder: Path) -> Inputs:
             if schema == "raw" or table not in made:
                 name = f"{schema}.{quoted(table)}"
                 inputs.create_as(name, f"select * from loaded.{name}")
-    return Inputs(copy, run_id, as_of, as_of_end)
+    return Inputs(copy, as_of, first_event_at)
 
 
-def _last_run(warehouse: Warehouse, path: Path) -> tuple[str, date, datetime]:
-    """The run that built the attached warehouse: its id and day."""
+def _last_run(warehouse: Warehouse, path: Path) -> tuple[date, datetime | None]:
+    """The day of the run that built the attached warehouse, and when its histories begin."""
     tables = {
-        table
-        for (table,) in warehouse.rows(
-            "select table_name from duckdb_tables() where database_name = 'loaded' and schema_name = 'ops'"
+        f"{schema}.{table}"
+        for schema, table in warehouse.rows(
+            "select schema_name, table_name from duckdb_tables() where database_name = 'loaded'"
         )
     }
-    rows: list[tuple[Any, ...]] = []
-    if {"build", "gate_results"} <= tables:
+    day: date | None = None
+    if {"ops.build", "ops.gate_results"} <= tables:
         # The marts gate comes after identity: a run that reached it left links for all that it had loaded.
-        rows = warehouse.rows(
-            "select run_id, as_of, as_of_end from loaded.ops.build where as_of is not null and run_id in"
+        day = warehouse.scalar(
+            "select as_of from loaded.ops.build where run_id in"
             " (select run_id from loaded.ops.gate_results where gate = 'marts')"
         )
-    if not rows:
+    if day is None:
         raise LifecycleError(
             "the last run did not come as far as the marts, so what is loaded does not fit together yet",
             where=str(path),
             remedy="Run the pipeline to its end: `lifecycle run`.",
         )
-    run_id, as_of, as_of_end = rows[0]
-    return run_id, as_of, as_of_end
+    history = "marts.customer_lifecycle_history"
+    return day, warehouse.scalar(f"select min(valid_from_at) from loaded.{history}") if history in tables else None
 
 
 def _require_room(warehouse: Path, folder: Path) -> None:
@@ -300,8 +302,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings(given.config)
         given.into.mkdir(parents=True, exist_ok=True, mode=0o750)
         describe(settings, given.into)
-        end = local_midnight_after(given.as_of, settings)
-        build_variant(settings, given.into, as_of=given.as_of, inputs=Inputs(given.inputs, "", given.as_of, end))
+        build_variant(settings, given.into, as_of=given.as_of, inputs=Inputs(given.inputs, given.as_of))
     except LifecycleError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code

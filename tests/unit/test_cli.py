@@ -24,6 +24,7 @@ COMMANDS = [
     ["publication", "rollback"],
     ["explain"],
     ["calibrate"],
+    ["diff"],
     ["identity", "merge"],
     ["identity", "split"],
     ["identity", "review"],
