@@ -174,7 +174,7 @@ def _propose(evidence: Evidence) -> Calibration:
         persona: dict(overrides) for persona, overrides in thresholds.personas.items()
     }
     for proposal in personas:
-        if proposal.is_change and proposal.proposed is not None:
+        if proposal.proposed is not None:
             sets.setdefault(proposal.place[1], {})[GAP] = proposal.proposed
     evidence.set_clocks(sets, {})
     expansion = _expansion(evidence, thresholds)
@@ -233,9 +233,11 @@ def _are_different(thresholds: LifecycleThresholds, one: float, other: float, fa
 
 def _default_gap(evidence: Evidence, thresholds: LifecycleThresholds) -> Proposal:
     place, today = (GAP,), thresholds.default_order_gap_days
-    returns = estimate_returns(evidence.first_gaps().get(DEFAULT, []))
-    if returns is None or returns.people_count < MIN_PEOPLE or returns.returned_count < MIN_RETURNED:
-        people, back = (returns.people_count, returns.returned_count) if returns else (0, 0)
+    waiting = evidence.first_gaps().get(DEFAULT, [])
+    back = sum(entry.returned_count for entry in waiting)
+    people = back + sum(entry.still_waiting_count for entry in waiting)
+    returns = estimate_returns(waiting)
+    if returns is None or people < MIN_PEOPLE or back < MIN_RETURNED:
         subscribers = evidence.subscriber_count()
         left_out = f" ({subscribers:,} who pay by subscription left out)" if subscribers else ""
         return Proposal(
@@ -271,17 +273,16 @@ def _default_gap(evidence: Evidence, thresholds: LifecycleThresholds) -> Proposa
 def _group_gaps(
     evidence: Evidence, thresholds: LifecycleThresholds, column: str, default_days: float
 ) -> tuple[Proposal, ...]:
-    """The gaps of personas or first categories that are not those of everybody; those that are set already too."""
+    """The gap of every persona or first category with enough people, beside its own of today or that of everybody."""
     proposals = []
-    own_places: dict[str, tuple[Place, float | None]] = {}
-    found = evidence.first_gaps(column, min_people=MIN_PEOPLE)
-    for name in sorted(found):
-        if column == "persona":
-            own_places[name] = ("personas", name, GAP), thresholds.personas.get(name, {}).get(GAP)
-        else:
-            own_places[name] = ("first_category_gaps", name), thresholds.first_category_gaps.get(name)
-    for name, (place, own) in own_places.items():
-        returns = estimate_returns(found[name])
+    for name, waiting in sorted(evidence.first_gaps(column, min_people=MIN_PEOPLE).items()):
+        place: Place = ("personas", name, GAP) if column == "persona" else ("first_category_gaps", name)
+        own = (
+            thresholds.personas.get(name, {}).get(GAP)
+            if column == "persona"
+            else thresholds.first_category_gaps.get(name)
+        )
+        returns = estimate_returns(waiting)
         if returns is None or returns.returned_count < MIN_RETURNED or name == DEFAULT:
             continue
         today = default_days if own is None else own

@@ -123,6 +123,11 @@ def test_a_company_of_subscriptions_alone_keeps_its_gap(tmp_path: Path) -> None:
     assert calibration.advice is not None and "are needed" in calibration.advice
 
 
+def test_where_nobody_comes_back_there_is_no_usual_gap(tmp_path: Path) -> None:
+    found = proposal(calibrate(company(tmp_path, Group(300, gamma(30), 1.0), days=400)), "default_order_gap_days")
+    assert found.proposed is None and "300 people have bought and 0 of them bought again" in found.because
+
+
 def test_an_alarm_that_mostly_ends_by_itself_is_told(tmp_path: Path) -> None:
     # Bursts and long pauses, and nearly nobody leaves.
     def pauses(rng: Any, count: int) -> Any:
