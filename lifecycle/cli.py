@@ -683,6 +683,42 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+@app.command()
+def calibrate(
+    config: ConfigOption = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out whose stage would be another: that builds the stages anew.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON (docs/calibrating.md).")] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Propose thresholds from the company's own data, with what they rest on and what they would change.
+
+    Changes nothing: a person decides, and writes them into lifecycle.yml.
+
+    Example: lifecycle calibrate --config examples/demo/lifecycle.yml
+    """
+    import json
+    from contextlib import nullcontext
+
+    from lifecycle.calibration.changes import measure_changes
+    from lifecycle.calibration.proposals import calibrate as propose
+    from lifecycle.calibration.rendering import as_json as calibration_as_json
+    from lifecycle.calibration.rendering import render
+
+    settings = _settings(config)
+    console = _console(READABLE)
+    with nullcontext() if as_json else _progress(console):
+        calibration = propose(settings)
+        if not quick:
+            calibration = measure_changes(settings, calibration)
+    if as_json:
+        print(json.dumps(calibration_as_json(calibration), indent=2, ensure_ascii=False))  # noqa: T201
+        return
+    console.print()
+    render(calibration, console)
+
+
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]
 ByOption = Annotated[str | None, typer.Option("--by", help="Who decided; default: the account this runs under.")]
 OneArgument = Annotated[
