@@ -16,7 +16,8 @@
         'silent_days', 'cart_days', 'weighing_days', 'lead_days', 'reactivated_days', 'new_days',
         'activated_days', 'active_days', 'advocate_days', 'expanding_days', 'loyalty_min_orders',
         'loyalty_min_days', 'expansion_category_level', 'expansion_window_days',
-        'expansion_min_spend_share', 'expansion_min_history_days', 'high_value_amount', 'new_customer_days'
+        'expansion_min_spend_share', 'expansion_min_history_days', 'high_value_amount', 'new_customer_days',
+        'snapshot_months'
     ]) }}
 {%- endmacro %}
 

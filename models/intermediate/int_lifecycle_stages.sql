@@ -77,6 +77,12 @@ stages as (
         is_loyal,
         is_advocate,
         is_expanding,
+        is_overdue,
+        is_all_refunded,
+        is_quiet,
+        is_weighing,
+        is_in_cart,
+        is_activated,
         stage not in ('lapsed', 'churned')
         and (is_overdue or is_all_refunded or is_quiet) as is_at_risk,
         case
