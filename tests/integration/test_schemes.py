@@ -7,7 +7,9 @@ stage history alone. A build for an earlier day gives the same days.
 
 from __future__ import annotations
 
+import csv
 import random
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +28,7 @@ import pytest
 from scipy import stats
 
 from lifecycle.identity.resolution import Policy, resolve
-from lifecycle.settings import LifecycleThresholds
+from lifecycle.settings import PROJECT_DIR, LifecycleThresholds
 from lifecycle.warehouse import Warehouse
 from orchestration.dbt import parsed_manifest
 from tests.dbt.project import BEFORE_IDENTITY, DbtProject, empty_warehouse
@@ -39,11 +41,11 @@ PEOPLE = 50
 THRESHOLDS = LifecycleThresholds(snapshot_months=9)
 SECOND = timedelta(seconds=1)
 
-CODES = dict(
-    AW="awareness", CO="consideration", DE="decision", CV="conversion", AC="activation", EN="engagement",
-    RE="retention", EX="expansion", LO="loyalty", AD="advocacy", AR="at_risk", LA="lapsed", CH="churned",
-    RA="reactivated",
-)  # fmt: skip
+CODES = {
+    "AW": "awareness", "CO": "consideration", "DE": "decision", "CV": "conversion", "AC": "activation",
+    "EN": "engagement", "RE": "retention", "EX": "expansion", "LO": "loyalty", "AD": "advocacy", "AR": "at_risk",
+    "LA": "lapsed", "CH": "churned", "RA": "reactivated",
+}  # fmt: skip
 
 # Scheme stage: codes; a star is "but weighing is consideration, in the cart is decision", a plus or minus after a code
 # its flag set or not: weighing for CO, activated for EN.
@@ -501,6 +503,32 @@ def test_a_run_of_a_past_day_gives_the_same_days(whole: DbtProject, past: DbtPro
     rows = f"from intermediate.int_scheme_snapshots where snapshot_date = date '{PAST_DAY}' order by customer_id"
     named = ", ".join(("customer_id", "net_revenue_amount", *SNAPSHOT_COLUMNS))
     assert table(past, f"select {named} {rows}") == table(whole, f"select {named} {rows}")
+
+
+def queries() -> Iterator[Any]:
+    for page in ("schemes", "stage-metrics"):
+        text = (PROJECT_DIR / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        for number, query in enumerate(re.findall(r"```sql\n(.*?)```", text, re.DOTALL)):
+            yield pytest.param(query, id=f"{page}-{number}")
+
+
+@pytest.mark.parametrize("query", list(queries()))
+def test_a_query_of_the_docs_runs_and_finds_something(whole: DbtProject, query: str) -> None:
+    assert table(whole, query.strip().rstrip(";"))
+
+
+def test_the_docs_show_every_map_as_the_seed_has_it() -> None:
+    with (PROJECT_DIR / "seeds" / "lifecycle_schemes.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    schemes: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        condition = f" when `{row['condition']}`" if row["condition"] else ""
+        schemes.setdefault(row["scheme"], {}).setdefault(row["scheme_stage"], []).append(row["stage"] + condition)
+    page = (PROJECT_DIR / "docs" / "schemes.md").read_text(encoding="utf-8")
+    assert list(schemes) == SCHEMES
+    for scheme, stages in schemes.items():
+        named = "; ".join(f"**{stage}**: {', '.join(of)}" for stage, of in stages.items())
+        assert f"| `{scheme}` | {named} |" in page.splitlines(), scheme
 
 
 def test_survival_is_that_of_scipy_on_the_whole_days_that_stays_were_watched(whole: DbtProject) -> None:
