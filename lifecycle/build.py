@@ -98,7 +98,10 @@ def write_rules(warehouse: Warehouse, settings: Settings) -> None:
 
 
 def write_thresholds(warehouse: Warehouse, settings: Settings) -> None:
-    """``ops.lifecycle_settings``: one row of thresholds for everybody, and one per persona that overrides some."""
+    """``ops.lifecycle_settings``: one row of thresholds for everybody, and one per persona that overrides some.
+
+    Beside it ``ops.first_category_gaps``: the usual gaps of people by what they bought first.
+    """
     defaults = settings.lifecycle.flat()
     sets = {DEFAULT_PERSONA: defaults} | {
         persona: defaults | overrides for persona, overrides in settings.lifecycle.personas.items()
@@ -108,6 +111,12 @@ def write_thresholds(warehouse: Warehouse, settings: Settings) -> None:
     marks = ", ".join("?" for _ in range(len(defaults) + 1))
     for persona, thresholds in sets.items():
         warehouse.run(f"insert into ops.lifecycle_settings values ({marks})", [persona, *thresholds.values()])
+    warehouse.run(
+        "create or replace table ops.first_category_gaps"
+        " (threshold_persona varchar, category varchar, order_gap_days double)"
+    )
+    for row in settings.lifecycle.category_gaps():
+        warehouse.run("insert into ops.first_category_gaps values (?, ?, ?)", list(row))
 
 
 def own(warehouse: Warehouse, run_id: str) -> None:

@@ -227,6 +227,27 @@ class Expansion(Part):
     min_history_days: Days = 180
 
 
+class Advocacy(Part):
+    nps: bool = False
+    """Whether a score of 9 or 10 alone makes an advocate: it is an intention, and not what somebody did."""
+
+
+class Usage(Part):
+    """When a subscriber's use counts as falling: the last window against the two before it."""
+
+    window_days: Annotated[float, Field(ge=1, le=366)] = 28
+    min_days: Annotated[int, Field(ge=1)] = 8
+    """So many used days in the two windows before, or nothing can be said."""
+    fall_share: Share = 0.5
+
+
+class Pressing(Part):
+    """When tickets count as a sign of leaving."""
+
+    tickets: Annotated[int, Field(ge=1)] = 2
+    days: Days = 30
+
+
 class LifecycleThresholds(Part):
     """Every number of the lifecycle rules (docs/lifecycle.md). Personas may override the plain ones."""
 
@@ -244,12 +265,21 @@ class LifecycleThresholds(Part):
     cart_days: Days = 14
     weighing_days: Days = 90
     lead_days: Days = 90
+    return_grace_days: Annotated[float, Field(ge=0, le=36_500)] = 7
     reactivated_days: Days = 60
     new_days: Days = 30
     activated_days: Days = 30
     active_days: Days = 45
+    established_days: Days = 90
+    """Whoever is subscribed for so long is no newcomer any more, even with a single payment."""
     advocate_days: Days = 180
+    advocacy: Advocacy = Advocacy()
     expanding_days: Days = 90
+    answer_days: Days = 30
+    detractor_score: Annotated[float, Field(ge=0, le=10)] = 6
+    unhappy_score: Annotated[float, Field(ge=1, le=5)] = 2
+    pressing: Pressing = Pressing()
+    usage: Usage = Usage()
     loyalty: Loyalty = Loyalty()
     expansion: Expansion = Expansion()
     high_value_amount: Annotated[float, Field(gt=0)] = 1000
@@ -257,6 +287,10 @@ class LifecycleThresholds(Part):
     new_customer_days: Days = 30
     snapshot_months: Annotated[int, Field(ge=0, le=240)] = 24
     """Month ends for which schemes that rank all customers are kept."""
+    per: Literal["account", "customer"] = "account"
+    """Whose lifecycle it is: people of one account share it, or everybody has their own."""
+    first_category_gaps: dict[str, Days] = {}
+    """The usual gap of people whose first order was mostly of this category, in place of the default."""
     personas: dict[str, dict[str, float]] = {}
 
     @model_validator(mode="after")
@@ -272,7 +306,7 @@ class LifecycleThresholds(Part):
         known = self.flat()
         for persona, overrides in self.personas.items():
             for name in overrides:
-                if name.startswith("expansion_") or name == "snapshot_months":
+                if name.startswith("expansion_") or name in ("per_account", "snapshot_months"):
                     raise ValueError(f"persona '{persona}' sets '{name}', which is the same for everybody")
                 if name not in known:
                     near = difflib.get_close_matches(name, known, 1)
@@ -293,9 +327,17 @@ class LifecycleThresholds(Part):
         for name, value in self:
             if isinstance(value, Part):
                 result |= {f"{name}_{inner}": float(number) for inner, number in value}
-            elif name != "personas":
+            elif name == "per":
+                result["per_account"] = float(value == "account")
+            elif name not in ("personas", "first_category_gaps"):
                 result[name] = float(value)
         return result
+
+    def category_gaps(self) -> list[tuple[str, str, float]]:
+        """Set of thresholds, category, gap in days; a persona with a usual gap of its own keeps it."""
+        own = {persona for persona, overrides in self.personas.items() if "default_order_gap_days" in overrides}
+        sets = ["default", *(persona for persona in self.personas if persona not in own)]
+        return [(name, category, gap) for name in sets for category, gap in self.first_category_gaps.items()]
 
 
 def _nested(flat: dict[str, float]) -> dict[str, Any]:
@@ -303,7 +345,9 @@ def _nested(flat: dict[str, float]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, value in flat.items():
         group, _, inner = name.partition("_")
-        if group in ("loyalty", "expansion"):
+        if name == "per_account":
+            result["per"] = "account" if value else "customer"
+        elif group in ("loyalty", "expansion", "advocacy", "pressing", "usage"):
             result.setdefault(group, {})[inner] = value
         else:
             result[name] = value

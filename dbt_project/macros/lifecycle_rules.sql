@@ -1,18 +1,27 @@
 {#-
     The compiler of the lifecycle rules (vars of dbt_project.yml) and of segments' conditions.
 
-    A condition is SQL over the columns of int_lifecycle_facts (and of the thresholds), with two words for time that
-    are evaluated at the beginning of an interval, `valid_from_at`:
+    A condition is SQL over the columns of int_lifecycle_facts, the thresholds and the named terms, with two words for
+    time that are evaluated at the beginning of an interval, `valid_from_at`:
         within(fact_at, days)   less than `days` have passed since fact_at
         expired(fact_at, days)  `days` or more have passed since fact_at
     `days` is a number, a threshold or a fact. Both change only when something happens or when the clock runs out, so
     the clocks named in the conditions are all the change points there are beside the events.
 -#}
 
+{% macro expand_terms(condition) -%}
+    {#- The named terms of a condition written out. A term may use earlier ones only, so the last goes first. -#}
+    {%- set expanded = namespace(sql=condition) -%}
+    {%- for term in var('lifecycle_terms') | reverse -%}
+        {%- set expanded.sql = modules.re.sub('\\b' ~ term.id ~ '\\b', '(' ~ term.condition ~ ')', expanded.sql) -%}
+    {%- endfor -%}
+    {{ return(expanded.sql) }}
+{%- endmacro %}
+
 {% macro condition_clocks(conditions) -%}
     {%- set clocks = [] -%}
     {%- for condition in conditions -%}
-        {%- for fact, days in modules.re.findall('(?:within|expired)\\((\\w+),\\s*([\\w.]+)\\)', condition) -%}
+        {%- for fact, days in modules.re.findall('(?:within|expired)\\((\\w+),\\s*([\\w.]+)\\)', expand_terms(condition)) -%}
             {%- if (fact, days) not in clocks -%}{%- do clocks.append((fact, days)) -%}{%- endif -%}
         {%- endfor -%}
     {%- endfor -%}
@@ -20,7 +29,7 @@
 {%- endmacro %}
 
 {% macro compile_condition(condition) -%}
-    {%- set compiled = namespace(sql=condition) -%}
+    {%- set compiled = namespace(sql=expand_terms(condition)) -%}
     {%- for fact, days in condition_clocks([condition]) -%}
         {%- set runs_out_at = add_days(fact, days) -%}
         {%- set call = fact ~ ',\\s*' ~ modules.re.escape(days) -%}
@@ -67,50 +76,94 @@
     {{ return(texts | join(' || ')) }}
 {%- endmacro %}
 
-{% macro rule_case(field) -%}
-    {#- The `field` of the first rule whose condition holds. -#}
+{% macro rule_cases() -%}
+    {#- The rules in order, each of its signs a case of its own: rule, sign, stage, condition, sentence, evidence. -#}
+    {%- set cases = [] -%}
+    {%- for rule in var('lifecycle_rules') -%}
+        {%- for case in rule.get('signs', [rule]) -%}
+            {%- do cases.append({
+                'rule': rule.id,
+                'sign': case.id if 'signs' in rule else none,
+                'stage': rule.stage,
+                'condition': case.condition,
+                'sentence': case.sentence,
+                'evidence': case.evidence,
+            }) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(cases) }}
+{%- endmacro %}
+
+{% macro rule_case_number() -%}
+    {#- The number of the first case whose condition holds: the conditions are looked at once. -#}
     case
-        {%- for rule in var('lifecycle_rules') %}
-            when {{ compile_condition(rule.condition) }} then '{{ rule[field] }}'
+        {%- for case in rule_cases() %}
+            when {{ compile_condition(case.condition) }} then {{ loop.index }}
+        {%- endfor %}
+        end
+{%- endmacro %}
+
+{% macro rule_case_field(field) -%}
+    {#- What the case of number `rule_case` stands for: its rule, sign or stage. -#}
+    case rule_case
+        {%- for case in rule_cases() %}
+            {%- if case[field] is not none %}
+            when {{ loop.index }} then '{{ case[field] }}'
+            {%- endif %}
+        {%- endfor %}
+        end
+{%- endmacro %}
+
+{% macro _by_rule_and_sign(values) -%}
+    case
+        {%- for case in rule_cases() %}
+            when rule_id = '{{ case.rule }}'
+                {%- if case.sign is not none %} and sign_id = '{{ case.sign }}'{% endif %} then {{ values[loop.index0] }}
         {%- endfor %}
         end
 {%- endmacro %}
 
 {% macro rule_sentence_case() -%}
-    case rule_id
-        {%- for rule in var('lifecycle_rules') %}
-            when '{{ rule.id }}' then {{ compile_sentence(rule.sentence) }}
-        {%- endfor %}
-        end
+    {#- Why somebody is in a stage, in words, by rule_id and sign_id. -#}
+    {%- set sentences = [] -%}
+    {%- for case in rule_cases() -%}{%- do sentences.append(compile_sentence(case.sentence)) -%}{%- endfor -%}
+    {{ _by_rule_and_sign(sentences) }}
 {%- endmacro %}
 
 {% macro rule_evidence_case() -%}
-    case rule_id
-        {%- for rule in var('lifecycle_rules') %}
-            when '{{ rule.id }}' then {{ rule.evidence }}
+    {#- The moment of the event that caused a stage, by rule_id and sign_id. -#}
+    {{ _by_rule_and_sign(rule_cases() | map(attribute='evidence') | list) }}
+{%- endmacro %}
+
+{% macro risk_reason_case() -%}
+    {#- The first sign of leaving that holds, whatever the stage. -#}
+    case
+        {%- for risk in var('lifecycle_risks') %}
+            when {{ compile_condition(risk.condition) }} then '{{ risk.id }}'
         {%- endfor %}
         end
 {%- endmacro %}
 
 {% macro lifecycle_rule_clocks() -%}
     {{ return(condition_clocks(
-        var('lifecycle_rules') | map(attribute='condition') | list
+        rule_cases() | map(attribute='condition') | list
+        + var('lifecycle_risks') | map(attribute='condition') | list
         + var('lifecycle_flags') | map(attribute='condition') | list
     )) }}
 {%- endmacro %}
 
-{% macro clock_crossings(intervals, clocks) -%}
+{% macro clock_crossings(intervals, clocks, key='customer_id') -%}
     {#-
-        The moments strictly inside an interval at which one of the clocks runs out: customer_id, interval_from_at,
-        valid_from_at. `intervals` is a CTE with customer_id, valid_from_at, valid_to_at, the facts and the thresholds.
+        The moments strictly inside an interval at which one of the clocks runs out: the key, interval_from_at,
+        valid_from_at. `intervals` is a CTE with the key, valid_from_at, valid_to_at, the facts and the thresholds.
     -#}
     select distinct
-        customer_id,
+        {{ key }},
         interval_from_at,
         valid_from_at
     from (
         select
-            intervals.customer_id,
+            intervals.{{ key }},
             intervals.valid_from_at as interval_from_at,
             intervals.valid_to_at as interval_to_at,
             case clocks.clock_number

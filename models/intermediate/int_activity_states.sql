@@ -1,4 +1,5 @@
 -- Grain: one row per customer and interval of one state of activity, on PostHog's rolling windows of 30 days.
+-- People of one account share it, as they share the stage.
 -- Active = did something in the window before now; new = for the first time ever; returning = also in the window
 -- before that; resurrecting = not in that one, but earlier; dormant = the rest, also before anything was done.
 -- Activity comes in runs whose events lie at most a window apart, so a state changes only where a run begins, a window
@@ -8,29 +9,38 @@
 
 with
 
-events as (select * from {{ ref('int_lifecycle_events') }} where is_human_activity),
+events as (select * from {{ ref('int_lifecycle_events') }}),
 
-states as (select * from {{ ref('int_lifecycle_states') }} where previous_state is null),
+members as (select * from {{ ref('int_lifecycle_members') }}),
+
+first_moments as (
+    select
+        lifecycle_id,
+        min(occurred_at) as first_seen_at
+    from events
+    group by lifecycle_id
+),
 
 events_compared as (
     select
-        customer_id,
+        lifecycle_id,
         occurred_at,
         lag(occurred_at)
-            over (partition by customer_id order by occurred_at asc nulls last)
+            over (partition by lifecycle_id order by occurred_at asc nulls last)
             as previous_at,
-        max(occurred_at) over (partition by customer_id) as last_at
+        max(occurred_at) over (partition by lifecycle_id) as last_at
     from events
+    where is_human_activity
 ),
 
 run_starts as (
     select
-        customer_id,
+        lifecycle_id,
         occurred_at as run_from_at,
         previous_at as previous_run_to_at,
         coalesce(
             lead(previous_at)
-                over (partition by customer_id order by occurred_at asc nulls last),
+                over (partition by lifecycle_id order by occurred_at asc nulls last),
             last_at
         ) as run_to_at
     from events_compared
@@ -50,41 +60,41 @@ runs as (
 
 change_points as (
     select
-        customer_id,
+        lifecycle_id,
         'dormant' as activity_state,
-        valid_from_at
-    from states
+        first_seen_at as valid_from_at
+    from first_moments
     union all
     select
-        customer_id,
+        lifecycle_id,
         'new' as activity_state,
         run_from_at as valid_from_at
     from runs
     where previous_run_to_at is null
     union all
     select
-        customer_id,
+        lifecycle_id,
         'returning' as activity_state,
         run_from_at as valid_from_at
     from runs
     where resurrected_at > run_from_at and previous_run_to_at is not null
     union all
     select
-        customer_id,
+        lifecycle_id,
         'resurrecting' as activity_state,
         resurrected_at as valid_from_at
     from runs
     where previous_run_to_at is not null
     union all
     select
-        customer_id,
+        lifecycle_id,
         'returning' as activity_state,
         settled_at as valid_from_at
     from runs
     where settled_at < asleep_at
     union all
     select
-        customer_id,
+        lifecycle_id,
         'dormant' as activity_state,
         asleep_at as valid_from_at
     from runs
@@ -92,11 +102,11 @@ change_points as (
 
 change_points_compared as (
     select
-        customer_id,
+        lifecycle_id,
         activity_state,
         valid_from_at,
         lead(valid_from_at) over (
-            partition by customer_id
+            partition by lifecycle_id
             order by
                 valid_from_at asc nulls last,
                 -- Seen and active at one moment is active.
@@ -108,18 +118,26 @@ change_points_compared as (
 
 intervals as (
     select
-        -- keys
-        customer_id,
-        -- facts
-        activity_state,
+        *,
         lag(activity_state)
-            over (partition by customer_id order by valid_from_at asc nulls last)
-            as previous_activity_state,
-        -- times
-        valid_from_at,
-        valid_to_at
+            over (partition by lifecycle_id order by valid_from_at asc nulls last)
+            as previous_activity_state
     from change_points_compared
     where valid_to_at is null or valid_to_at > valid_from_at
+),
+
+states as (
+    select
+        -- keys
+        members.customer_id,
+        -- facts
+        intervals.previous_activity_state,
+        intervals.activity_state,
+        -- times
+        intervals.valid_from_at,
+        intervals.valid_to_at
+    from intervals
+    inner join members on intervals.lifecycle_id = members.lifecycle_id
 )
 
-select * from intervals
+select * from states

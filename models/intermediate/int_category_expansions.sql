@@ -1,11 +1,13 @@
--- Grain: one row per order that took a customer into a category that is new to them and matters.
+-- Grain: one row per order that took a lifecycle into a category that is new to it and matters.
 -- It matters when it is worth a set share of what they spent in the window before, after a set time as a customer.
 
 with
 
-orders as (
+all_orders as (
     select * from {{ ref('int_orders') }} where is_paid and is_counted and customer_id is not null
 ),
+
+members as (select * from {{ ref('int_lifecycle_members') }}),
 
 amounts as (select * from {{ ref('int_order_amounts') }}),
 
@@ -15,13 +17,21 @@ lines as (
     where category is not null and not is_return and not is_zero
 ),
 
-paid_days as (select * from {{ ref('int_paid_order_days') }}),
+paid_days as (select * from {{ ref('int_paid_days') }}),
 
 settings as (select * from {{ ref('stg_lifecycle_settings') }} where threshold_persona = 'default'),
 
+orders as (
+    select
+        all_orders.*,
+        members.lifecycle_id
+    from all_orders
+    inner join members on all_orders.customer_id = members.customer_id
+),
+
 category_orders as (
     select
-        orders.customer_id,
+        orders.lifecycle_id,
         orders.order_key,
         orders.ordered_at,
         {{ category_level('lines.category', 'settings.expansion_category_level') }} as top_category,
@@ -41,7 +51,7 @@ category_orders as (
     inner join amounts on orders.order_key = amounts.order_key
     cross join settings
     group by
-        orders.customer_id,
+        orders.lifecycle_id,
         orders.order_key,
         orders.ordered_at,
         {{ category_level('lines.category', 'settings.expansion_category_level') }}
@@ -51,7 +61,7 @@ categories_ranked as (
     select
         *,
         row_number() over (
-            partition by customer_id, top_category
+            partition by lifecycle_id, top_category
             order by ordered_at asc nulls last, order_key asc nulls last
         ) as purchase_rank
     from category_orders
@@ -59,14 +69,14 @@ categories_ranked as (
 
 first_purchases as (
     select
-        categories_ranked.customer_id,
+        categories_ranked.lifecycle_id,
         categories_ranked.order_key,
         categories_ranked.ordered_at,
         categories_ranked.top_category,
         categories_ranked.category_amount
     from categories_ranked
     inner join paid_days
-        on categories_ranked.customer_id = paid_days.customer_id
+        on categories_ranked.lifecycle_id = paid_days.lifecycle_id
         and paid_days.paid_number = 1
     cross join settings
     where categories_ranked.purchase_rank = 1
@@ -76,36 +86,36 @@ first_purchases as (
 
 window_spend as (
     select
-        first_purchases.customer_id,
+        first_purchases.lifecycle_id,
         first_purchases.order_key,
         first_purchases.top_category,
         cast(sum(orders.gross_revenue_amount - orders.discount_amount) as decimal(18, 2))
             as spend_amount
     from first_purchases
-    inner join orders on first_purchases.customer_id = orders.customer_id
+    inner join orders on first_purchases.lifecycle_id = orders.lifecycle_id
     cross join settings
     where orders.ordered_at <= first_purchases.ordered_at
         and first_purchases.ordered_at
         < {{ add_days('orders.ordered_at', 'settings.expansion_window_days') }}
-    group by first_purchases.customer_id, first_purchases.order_key, first_purchases.top_category
+    group by first_purchases.lifecycle_id, first_purchases.order_key, first_purchases.top_category
 ),
 
 expansions as (
     select
-        first_purchases.customer_id,
+        first_purchases.lifecycle_id,
         concat_ws(':', 'order', first_purchases.order_key) as event_id,
         min(first_purchases.top_category) as expanded_category,
         first_purchases.ordered_at as expanded_at
     from first_purchases
     inner join window_spend
-        on first_purchases.customer_id = window_spend.customer_id
+        on first_purchases.lifecycle_id = window_spend.lifecycle_id
         and first_purchases.order_key = window_spend.order_key
         and first_purchases.top_category = window_spend.top_category
     cross join settings
     where first_purchases.category_amount > 0
         and cast(first_purchases.category_amount as double)
         >= settings.expansion_min_spend_share * cast(window_spend.spend_amount as double)
-    group by first_purchases.customer_id, first_purchases.order_key, first_purchases.ordered_at
+    group by first_purchases.lifecycle_id, first_purchases.order_key, first_purchases.ordered_at
 )
 
 select * from expansions

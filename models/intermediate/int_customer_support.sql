@@ -6,7 +6,7 @@ tickets as (select * from {{ ref('stg_tickets') }}),
 
 ticket_statuses as (select * from {{ ref('ticket_statuses') }}),
 
-survey_responses as (select * from {{ ref('stg_survey_responses') }}),
+survey_scores as (select * from {{ ref('int_survey_scores') }}),
 
 reviews as (select * from {{ ref('stg_reviews') }}),
 
@@ -38,18 +38,14 @@ tickets_counted as (
 
 answers_ranked as (
     select
-        links.customer_id,
-        survey_responses.survey_kind,
-        survey_responses.score,
+        customer_id,
+        survey_kind,
+        score,
         row_number() over (
-            partition by links.customer_id, survey_responses.survey_kind
-            order by survey_responses.responded_at desc nulls last, links.record_key asc nulls last
+            partition by customer_id, survey_kind
+            order by responded_at desc nulls last, record_key desc nulls last
         ) as answer_rank
-    from survey_responses
-    inner join links
-        on links.record_table = 'survey_responses'
-        and survey_responses.source_system = links.source_system
-        and survey_responses.response_id = links.record_id
+    from survey_scores
 ),
 
 last_answers as (

@@ -1,4 +1,5 @@
 -- Grain: one row per customer and interval in which no fact changes and no clock runs out, with its stage and flags.
+-- People of one account share its lifecycle.
 
 {% set facts = lifecycle_fact_columns() %}
 
@@ -7,6 +8,8 @@ with
 facts as (select * from {{ ref('int_lifecycle_facts') }}),
 
 settings as (select * from {{ ref('stg_lifecycle_settings') }}),
+
+members as (select * from {{ ref('int_lifecycle_members') }}),
 
 facts_with_settings as (
     select
@@ -18,45 +21,43 @@ facts_with_settings as (
 
 change_points as (
     select
-        customer_id,
+        lifecycle_id,
         valid_from_at as interval_from_at,
         valid_from_at
     from facts
     union all
-    {{ clock_crossings('facts_with_settings', lifecycle_rule_clocks()) }}
+    {{ clock_crossings('facts_with_settings', lifecycle_rule_clocks(), 'lifecycle_id') }}
 ),
 
 intervals as (
     select
-        customer_id,
+        lifecycle_id,
         interval_from_at,
         valid_from_at,
         lead(valid_from_at)
-            over (partition by customer_id order by valid_from_at asc nulls last)
+            over (partition by lifecycle_id order by valid_from_at asc nulls last)
             as valid_to_at
     from change_points
 ),
 
 intervals_with_facts as (
     select
-        intervals.customer_id,
+        intervals.lifecycle_id,
         facts.threshold_persona,
-        facts.event_id,
-        intervals.valid_from_at = intervals.interval_from_at as is_event,
         intervals.valid_from_at,
         intervals.valid_to_at,
         {{ list_columns(facts, 'facts') }}
     from intervals
     inner join facts
-        on intervals.customer_id = facts.customer_id
+        on intervals.lifecycle_id = facts.lifecycle_id
         and intervals.interval_from_at = facts.valid_from_at
 ),
 
 judged as (
     select
         intervals_with_facts.*,
-        {{ rule_case('id') }} as rule_id,
-        {{ rule_case('stage') }} as stage,
+        {{ rule_case_number() }} as rule_case,
+        {{ risk_reason_case() }} as possible_risk_reason,
     {%- for flag in var('lifecycle_flags') %}
         {{ compile_condition(flag.condition) }} as {{ flag.id }}{{ ',' if not loop.last }}
     {%- endfor %}
@@ -64,39 +65,44 @@ judged as (
     inner join settings using (threshold_persona)
 ),
 
+judged_in_words as (
+    select
+        *,
+        {{ rule_case_field('rule') }} as rule_id,
+        {{ rule_case_field('sign') }} as sign_id,
+        {{ rule_case_field('stage') }} as stage
+    from judged
+),
+
 stages as (
     select
         -- keys
-        customer_id,
-        threshold_persona,
-        event_id,
+        members.customer_id,
+        judged_in_words.lifecycle_id,
+        judged_in_words.threshold_persona,
         -- facts
-        is_event,
-        rule_id,
-        stage,
-        is_loyal,
-        is_advocate,
-        is_expanding,
-        is_overdue,
-        is_all_refunded,
-        is_quiet,
-        is_weighing,
-        is_in_cart,
-        is_activated,
-        stage not in ('lapsed', 'churned')
-        and (is_overdue or is_all_refunded or is_quiet) as is_at_risk,
+        judged_in_words.rule_id,
+        judged_in_words.sign_id,
+        judged_in_words.stage,
+        coalesce(judged_in_words.is_loyal, false) as is_loyal,
+        coalesce(judged_in_words.is_advocate, false) as is_advocate,
+        coalesce(judged_in_words.is_expanding, false) as is_expanding,
+        coalesce(judged_in_words.is_weighing, false) as is_weighing,
+        coalesce(judged_in_words.is_in_cart, false) as is_in_cart,
+        coalesce(judged_in_words.is_activated, false) as is_activated,
+        judged_in_words.stage not in ('lapsed', 'churned')
+        and judged_in_words.possible_risk_reason is not null as is_at_risk,
         case
-            when stage in ('lapsed', 'churned') then null
-            when is_overdue then 'overdue'
-            when is_all_refunded then 'all_refunded'
-            when is_quiet then 'quiet'
+            when judged_in_words.stage not in ('lapsed', 'churned')
+                then judged_in_words.possible_risk_reason
         end as risk_reason,
         -- times
-        valid_from_at,
-        valid_to_at,
+        judged_in_words.valid_from_at,
+        judged_in_words.valid_to_at,
         -- what was known
-        {{ list_columns(facts) }}
-    from judged
+        {{ list_columns(facts, 'judged_in_words') }}
+    from judged_in_words
+    inner join members on judged_in_words.lifecycle_id = members.lifecycle_id
 )
 
 select * from stages

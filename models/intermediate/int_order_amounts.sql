@@ -70,6 +70,7 @@ amounts as (
         orders_rated.id_namespace,
         orders_rated.order_id,
         links.customer_id,
+        orders_rated.subscription_id,
         -- facts
         orders_rated.order_status,
         orders_rated.order_channel,
@@ -80,6 +81,7 @@ amounts as (
         and coalesce(orders_rated.cancelled_at, orders_rated.ordered_at)
         < {{ as_of_end() }} as is_cancelled,
         coalesce(orders_rated.is_test, false) as is_test,
+        coalesce(orders_rated.is_renewal, false) as is_renewal,
         orders_rated.total_amount,
         coalesce(lines_added.line_count, 0) as line_count,
         case

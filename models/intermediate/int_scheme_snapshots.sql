@@ -10,7 +10,9 @@ orders as (select * from {{ ref('int_orders') }} where is_counted and customer_i
 
 refunds as (select * from {{ ref('int_refunds') }} where is_counted and customer_id is not null),
 
-paid_days as (select * from {{ ref('int_paid_order_days') }}),
+paid_days as (select * from {{ ref('int_paid_days') }}),
+
+members as (select * from {{ ref('int_lifecycle_members') }}),
 
 changes as (
     select
@@ -34,13 +36,14 @@ changes as (
     inner join orders on refunds.order_key = orders.order_key
     union all
     select
-        customer_id,
-        order_date as changed_date,
+        members.customer_id,
+        paid_days.paid_date as changed_date,
         0 as order_change,
         0 as revenue_change,
         cast(null as timestamp) as ordered_at,
-        paid_at
+        paid_days.paid_at
     from paid_days
+    inner join members on paid_days.lifecycle_id = members.lifecycle_id
 ),
 
 changes_added as (

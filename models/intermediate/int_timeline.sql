@@ -23,7 +23,7 @@ reviews as (select * from {{ ref('stg_reviews') }}),
 
 loyalty_events as (select * from {{ ref('stg_loyalty_events') }}),
 
-subscriptions as (select * from {{ ref('stg_subscriptions') }}),
+subscriptions as (select * from {{ ref('int_subscriptions') }}),
 
 subscription_events as (select * from {{ ref('stg_subscription_events') }}),
 
@@ -353,23 +353,9 @@ refunds_linked as (
     where refunds.customer_id is not null and not orders.is_cancelled and not orders.is_test
 ),
 
--- Two systems that share a namespace may both know a subscription: it is one.
-subscriptions_held as (
-    select
-        subscriptions.id_namespace,
-        subscriptions.subscription_id,
-        min(links.customer_id) as customer_id
-    from subscriptions
-    inner join links
-        on links.record_table = 'subscriptions'
-        and subscriptions.source_system = links.source_system
-        and subscriptions.subscription_id = links.record_id
-    group by subscriptions.id_namespace, subscriptions.subscription_id
-),
-
 subscription_changes_linked as (
     select
-        subscriptions_held.customer_id,
+        subscriptions.customer_id,
         concat_ws(
             ':',
             'subscription',
@@ -392,9 +378,9 @@ subscription_changes_linked as (
         false as is_good_review,
         subscription_events.occurred_at
     from subscription_events
-    inner join subscriptions_held
-        on subscription_events.id_namespace = subscriptions_held.id_namespace
-        and subscription_events.subscription_id = subscriptions_held.subscription_id
+    inner join subscriptions
+        on subscription_events.id_namespace = subscriptions.id_namespace
+        and subscription_events.subscription_id = subscriptions.subscription_id
 ),
 
 consent_moments as (

@@ -20,6 +20,7 @@ from orchestration.warming import warm_up
 
 LANDING = dg.AssetKey(["landing", "batches"])
 SURVIVORSHIP = dg.AssetKey(["ops", "survivorship_rules"])
+CATEGORY_GAPS = dg.AssetKey(["ops", "first_category_gaps"])
 INTAKE_CHECK = dg.AssetCheckSpec(
     "intake_gate",
     asset=LANDING,
@@ -91,6 +92,14 @@ def landing(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company
             owners=[OWNER],
         ),
         dg.AssetSpec(
+            CATEGORY_GAPS,
+            deps=[LANDING],
+            group_name="ops",
+            description="The usual gap between orders by the category of the first one, as the clocks read it.",
+            kinds={"duckdb"},
+            owners=[OWNER],
+        ),
+        dg.AssetSpec(
             SURVIVORSHIP,
             deps=[LANDING],
             group_name="ops",
@@ -113,5 +122,5 @@ def raw(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -
         rows = {name: int(warehouse.scalar(f"select count(*) from raw.{name}")) for name in TABLES}
     for name, count in rows.items():
         yield dg.MaterializeResult(asset_key=["raw", name], metadata={"dagster/row_count": count})
-    for key in (THRESHOLDS, SURVIVORSHIP):
+    for key in (THRESHOLDS, CATEGORY_GAPS, SURVIVORSHIP):
         yield dg.MaterializeResult(asset_key=key, metadata={"as_of": as_of.isoformat()})

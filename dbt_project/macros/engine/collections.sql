@@ -24,3 +24,14 @@
 {% macro spark__category_level(path, level) -%}
     substring_index({{ path }}, ' > ', cast({{ level }} as int))
 {%- endmacro %}
+
+{% macro last_known(column, window) -%}
+    {#- The last value of a column in a window that is not null. -#}
+    {{ adapter.dispatch('last_known')(column, window) }}
+{%- endmacro %}
+{% macro duckdb__last_known(column, window) -%}
+    last_value({{ column }} ignore nulls) over {{ window }}
+{%- endmacro %}
+{% macro spark__last_known(column, window) -%}
+    last_value({{ column }}, true) over {{ window }}
+{%- endmacro %}
