@@ -41,6 +41,7 @@ def examine(config: Path | None) -> Iterator[Finding]:
         )
         return
     yield Finding("ok", "settings", str(settings.config_file))
+    yield _rules()
     yield from _files(settings)
     yield _disk(settings)
     yield _lock(settings)
@@ -68,6 +69,19 @@ def _packages() -> Iterator[Finding]:
         yield Finding("error", "packages", f"not installed: {', '.join(missing)}", "Install the lock file: make setup.")
     if found:
         yield Finding("ok", "packages", ", ".join(found))
+
+
+def _rules() -> Finding:
+    from lifecycle.rules import load_rules
+
+    try:
+        rules = load_rules()
+    except LifecycleError as error:
+        problem = f"{error.where}: {error.problem}" if error.where else error.problem
+        return Finding("error", "lifecycle rules", problem, error.remedy)
+    stages = {rule.stage for rule in rules.rules}
+    message = f"{len(rules.rules)} rules for {len(stages)} stages, {len(rules.risks)} risks, {len(rules.flags)} flags"
+    return Finding("ok", "lifecycle rules", message)
 
 
 def _files(settings: Settings) -> Iterator[Finding]:

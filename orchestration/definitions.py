@@ -1,13 +1,14 @@
 """Everything Dagster knows of one company, built from its settings.
 
-Belongs here: putting the pieces together. Loading this module reads ``lifecycle.yml`` and the parsed dbt project, and
-touches no network, no secret and no warehouse.
+Belongs here: putting the pieces together. Loading this module reads ``lifecycle.yml``, the lifecycle rules and the
+parsed dbt project, and touches no network, no secret and no warehouse.
 """
 
 from __future__ import annotations
 
 import dagster as dg
 
+from lifecycle.rules import check_rules
 from lifecycle.settings import Settings, load_settings
 from orchestration.assets.identity import identity
 from orchestration.assets.intake import landing, raw
@@ -38,4 +39,6 @@ def build_definitions(settings: Settings, company: Company | None = None) -> dg.
 @dg.definitions
 def defs() -> dg.Definitions:
     """The company that LIFECYCLE_CONFIG names: what ``dagster dev -m orchestration.definitions`` serves."""
-    return build_definitions(load_settings())
+    settings = load_settings()
+    check_rules()
+    return build_definitions(settings)

@@ -18,6 +18,7 @@ import dagster as dg
 from lifecycle import past
 from lifecycle.build import finish_unpublished
 from lifecycle.errors import EXIT_ERROR, EXIT_GATE_STOPPED, LifecycleError, SettingsError
+from lifecycle.rules import check_rules
 from lifecycle.settings import PROJECT_DIR, Settings
 from lifecycle.state import run_lock
 from lifecycle.timing import progress
@@ -73,6 +74,7 @@ def execute(
     A past ``as_of`` is built in a scratch state and published beside. Raises LifecycleError when the run cannot even
     begin.
     """
+    check_rules()
     now = datetime.now(UTC)
     run_id = str(uuid.uuid4())
     if as_of is not None and past.is_past(settings, as_of, now):
