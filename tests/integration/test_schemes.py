@@ -110,6 +110,7 @@ class Person:
 
     name: str
     created_at: datetime
+    account: str | None = None
     closed_at: datetime | None = None
     touchpoints: list[dict[str, Any]] = field(default_factory=list)
     orders: list[dict[str, Any]] = field(default_factory=list)
@@ -127,7 +128,8 @@ class Person:
 def a_life(number: int) -> Person:
     luck = random.Random(f"scheme life {number}")  # noqa: S311 - reproducible, not secret
     begin = datetime.combine(FIRST_DAY, time()) + timedelta(seconds=luck.randrange(400 * 86400))
-    person = Person(f"p{number:03d}", begin)
+    # Two accounts of three people each, who share a lifecycle.
+    person = Person(f"p{number:03d}", begin, f"a{number % 2}" if number < 6 else None)
     stop = min(END + timedelta(days=20), begin + timedelta(days=luck.choice([50, 300, 640])))
     pace, clock = luck.choice([3, 12, 31, 70]), begin
     is_buyer = number % 4 != 1
@@ -178,7 +180,12 @@ def an_order(person: Person, at: datetime, luck: random.Random) -> None:
 def load(warehouse: Warehouse, people: list[Person]) -> None:
     rows: dict[str, list[dict[str, Any]]] = {
         "contacts": [
-            {"contact_id": person.name, "created_at": person.created_at, "account_closed_at": person.closed_at}
+            {
+                "contact_id": person.name,
+                "created_at": person.created_at,
+                "account_closed_at": person.closed_at,
+                "account_id": person.account,
+            }
             for person in people
         ],
         "touchpoints": [touch for person in people for touch in person.touchpoints],
@@ -186,7 +193,7 @@ def load(warehouse: Warehouse, people: list[Person]) -> None:
         "refunds": [refund for person in people for refund in person.refunds],
     }
     # Somebody without a date is known, and has no history.
-    rows["contacts"].append({"contact_id": "undated", "created_at": None, "account_closed_at": None})
+    rows["contacts"].append({"contact_id": "undated"})
     for table, records in rows.items():
         warehouse.connection.register("incoming", pa.Table.from_pylist(records))
         warehouse.run(
@@ -249,14 +256,19 @@ def customer_of(whole: DbtProject) -> dict[str, str]:
 # --- the second opinion ----------------------------------------------------------------------------------------------
 
 
-class Life:
-    """Where one person stands, at any moment, in every scheme that is a history."""
+def sharing(person: Person, people: list[Person]) -> list[Person]:
+    """Those whose lifecycle is this person's."""
+    return [other for other in people if other.account == person.account] if person.account else [person]
 
-    def __init__(self, person: Person, history: list[dict[str, Any]]) -> None:
-        self.human = person.human
-        self.weighing = person.times(*WEIGHING, *CART)
-        self.cart = person.times(*CART)
-        self.activated = person.times(*ACTIVATION)
+
+class Life:
+    """Where one person stands, with those of their account, at any moment in every scheme that is a history."""
+
+    def __init__(self, people: list[Person], history: list[dict[str, Any]]) -> None:
+        self.human = sorted(at for person in people for at in person.human)
+        self.weighing = [at for person in people for at in person.times(*WEIGHING, *CART)]
+        self.cart = [at for person in people for at in person.times(*CART)]
+        self.activated = [at for person in people for at in person.times(*ACTIVATION)]
         self.history = history
         self.begins = [interval["valid_from_at"] for interval in history]
         events = {*self.human, *self.weighing}
@@ -299,7 +311,12 @@ def lives(people: list[Person], whole: DbtProject, customer_of: dict[str, str]) 
     intervals: dict[str, list[dict[str, Any]]] = {}
     for row in table(whole, "select * from marts.customer_lifecycle_history order by customer_id, valid_from_at"):
         intervals.setdefault(row["customer_id"], []).append(row)
-    return {customer_of[person.name]: Life(person, intervals[customer_of[person.name]]) for person in people}
+    borders = [[row["valid_from_at"] for row in intervals[customer_of[person.name]]] for person in people[:3:2]]
+    assert borders[0] == borders[1], "an account has one history"
+    return {
+        customer_of[person.name]: Life(sharing(person, people), intervals[customer_of[person.name]])
+        for person in people
+    }
 
 
 def days() -> Iterator[date]:
@@ -410,7 +427,8 @@ def snapshot(people: list[Person], customer_of: dict[str, str], day: date) -> di
             )
         # All paid orders of a day count as one, at the first of them.
         paid_days: dict[date, datetime] = {}
-        for order in sorted(orders, key=lambda order: order["ordered_at"]):
+        bought = [order for other in sharing(person, people) for order in other.orders if order["ordered_at"] < end]
+        for order in sorted(bought, key=lambda order: order["ordered_at"]):
             if order["total_amount"]:
                 paid_days.setdefault(local_day(order["ordered_at"]), order["ordered_at"])
         if paid_days:
@@ -419,12 +437,15 @@ def snapshot(people: list[Person], customer_of: dict[str, str], day: date) -> di
     frequency = quintiles(sorted(last, key=lambda customer: (count[customer], customer)))
     monetary = quintiles(sorted(last, key=lambda customer: (money[customer], customer)))
     found: dict[str, tuple[Any, ...]] = {}
-    for customer in last:
+    for customer in {*last, *paid}:
         since = (end - paid[customer]) / timedelta(days=1) if customer in paid else None
         names = [(60, "active"), (120, "cooling_down"), (180, "at_risk"), (240, "highly_at_risk"), (10**9, "lost")]
         amperity = "prospect" if since is None else next(name for limit, name in names if since <= limit)
-        r, f, m = recency[customer], frequency[customer], monetary[customer]
-        found[customer] = (r, f, m, rfm_stage(r, (f + m) / 2), amperity)
+        if customer in last:
+            r, f, m = recency[customer], frequency[customer], monetary[customer]
+            found[customer] = (r, f, m, rfm_stage(r, (f + m) / 2), amperity)
+        else:
+            found[customer] = (None, None, None, "prospects", amperity)
     return found
 
 
