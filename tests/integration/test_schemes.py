@@ -169,7 +169,7 @@ def an_order(person: Person, at: datetime, luck: random.Random) -> None:
     if amount and luck.random() < 0.3:
         person.refunds.append(
             {"refund_id": f"r-{order_id}", "order_id": order_id, "currency": "USD",
-             "refunded_at": at + timedelta(days=luck.choice([-3, 0, 20, 70])),
+             "refunded_at": at + timedelta(days=luck.choice([-40, 0, 20, 70])),
              "refund_amount": luck.choice([amount, Decimal(500) / 100])}
         )  # fmt: skip
 
