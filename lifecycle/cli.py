@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -49,6 +50,12 @@ ConfigOption = Annotated[
 ]
 READABLE = 100
 """Columns of what is read as text."""
+
+
+class OutputFormat(StrEnum):
+    TABLE = "table"
+    MARKDOWN = "markdown"
+
 
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]
 
@@ -571,6 +578,77 @@ def explain(
         _print_section(console, section.title, section.note, section.rows)
 
 
+@app.command()
+def diff(
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="With --between-runs: the run to compare with.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="The git ref to compare the working tree with; default: HEAD.")
+    ] = None,
+    as_of: Annotated[
+        list[str] | None,
+        typer.Option("--as-of", help="Compare at the end of this day; may be given several times."),
+    ] = None,
+    between_runs: Annotated[
+        bool,
+        typer.Option("--between-runs", help="Compare the current publication with RUN, or with the one before it."),
+    ] = False,
+    output_format: Annotated[
+        OutputFormat, typer.Option("--format", help="table, or markdown for a pull request.")
+    ] = OutputFormat.TABLE,
+    examples: Annotated[
+        int, typer.Option("--examples", min=0, max=1000, help="So many people stand for each change.")
+    ] = 3,
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Show what a changed rule, threshold, seed or segment would change, before it is accepted.
+
+    The working tree and a git ref are built from the same data, away from what is published. With --between-runs
+    nothing is built: it shows what the last run rewrote in the past. Exit code 0, whether or not anything differs.
+
+    Example: lifecycle diff --against main --as-of 2025-06-30 --format markdown
+    """
+    from lifecycle.comparison.report import as_markdown, print_tables, tell_comparison, tell_rewriting
+
+    settings = _settings(config)
+    days = sorted({day for text in as_of or [] if (day := _day(text)) is not None})
+    if run_id is not None and not between_runs:
+        raise LifecycleError(
+            f"'{run_id}' has no meaning here", remedy="A git ref is named with --against, a run with --between-runs."
+        )
+    if between_runs and (against is not None or days):
+        raise LifecycleError(
+            "--between-runs compares two publications up to the earlier one's day",
+            remedy="Leave --against and --as-of out.",
+        )
+    console = _console(READABLE)
+    is_table = output_format is OutputFormat.TABLE
+    # Markdown is meant to be kept: what is being done goes beside it.
+    with _progress(console if is_table else _console_beside()):
+        if between_runs:
+            from lifecycle.comparison.publications import compare_publications
+
+            sections = tell_rewriting(compare_publications(settings, run_id, examples=examples), settings.zone)
+        else:
+            from lifecycle.comparison.versions import compare_with_ref
+
+            comparison = compare_with_ref(settings, against or "HEAD", days=days, examples=examples)
+            sections = tell_comparison(comparison, settings.zone)
+    if is_table:
+        console.print()
+        print_tables(sections, console, READABLE)
+    else:
+        print(as_markdown(sections), end="")  # noqa: T201
+
+
+def _console_beside() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, stderr=True)
+
+
 def _print_section(
     console: Console,
     title: str,
@@ -603,6 +681,42 @@ def _print_section(
 def _printable(text: str) -> str:
     """Data on one line: what a terminal would obey instead of show becomes a space."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+@app.command()
+def calibrate(
+    config: ConfigOption = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out whose stage would be another: that builds the stages anew.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON (docs/calibrating.md).")] = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Propose thresholds from the company's own data, with what they rest on and what they would change.
+
+    Changes nothing: a person decides, and writes them into lifecycle.yml.
+
+    Example: lifecycle calibrate --config examples/demo/lifecycle.yml
+    """
+    import json
+    from contextlib import nullcontext
+
+    from lifecycle.calibration.changes import measure_changes
+    from lifecycle.calibration.proposals import calibrate as propose
+    from lifecycle.calibration.rendering import as_json as calibration_as_json
+    from lifecycle.calibration.rendering import render
+
+    settings = _settings(config)
+    console = _console(READABLE)
+    with nullcontext() if as_json else _progress(console):
+        calibration = propose(settings)
+        if not quick:
+            calibration = measure_changes(settings, calibration)
+    if as_json:
+        print(json.dumps(calibration_as_json(calibration), indent=2, ensure_ascii=False))  # noqa: T201
+        return
+    console.print()
+    render(calibration, console)
 
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")]

@@ -4,8 +4,8 @@ Belongs here: the words, the kinds of what is compared, and the translation of a
 belong here: the list of rules (``lifecycle/rules.py``), and the SQL that is made of a condition (macros of dbt).
 
 A condition is SQL's and / or / not, comparisons, ``is (not) null``, ``between``, ``in`` a list, numbers, texts,
-parentheses and + - * / over facts, thresholds and terms, with three words for time: ``within(fact_at, days)``,
-``expired(fact_at, days)`` and ``until(fact_at)``. Everything else is refused, so that each condition reads the same on
+parentheses and + - * / over facts, thresholds and terms, with two words for time: ``within(fact_at, days)`` and
+``expired(fact_at, days)``. Everything else is refused, so that each condition reads the same on
 every engine and its clocks can be found.
 """
 
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["number", "text", "time"]
 
-TIME_WORDS = {"within": 2, "expired": 2, "until": 1}
-"""Word → how many arguments it has."""
+TIME_WORDS = ("within", "expired")
 
 RESERVED = {*TIME_WORDS, "and", "or", "not", "is", "null", "between", "in", "true", "false"}
 YES_NO = ("is_", "has_")
@@ -55,7 +54,7 @@ MAX_LENGTH = 2_000
 
 _TEXT = re.compile(r"'(?:[^']|'')*'")
 _PLACEHOLDER = re.compile(r"\{(\w+):(\w+)\}")
-_CALL = re.compile(r"\b(?:within|expired)\(\w+,\s*[\w.]+\)|\buntil\(\w+\)")
+_CALL = re.compile(r"\b(?:within|expired)\(\w+,\s*[\w.]+\)")
 """The one spelling that the compiler of the rules looks for."""
 
 FACTS_FILE = "dbt_project/macros/lifecycle_facts.sql"
@@ -175,10 +174,10 @@ def _spelling_mistakes(condition: str) -> Iterator[Mistake]:
         yield Mistake("a condition has no quoted names", "Write names bare and texts in single quotes.")
     for word in re.findall(r"\b(isnull|notnull|unknown)\b", code, re.IGNORECASE):
         yield Mistake(f"a condition knows no '{word}'", "Write `is null` or `is not null`.")
-    if len(re.findall(r"\b(?:within|expired|until)\s*\(", code)) > len(_CALL.findall(code)):
+    if len(re.findall(r"\b(?:within|expired)\s*\(", code)) > len(_CALL.findall(code)):
         yield Mistake(
             "a word for time is not written as it is looked for",
-            "Write within(fact_at, days), expired(fact_at, days), until(fact_at): bare names or a plain number,"
+            "Write within(fact_at, days), expired(fact_at, days): bare names or a plain number,"
             " no blank beside the parentheses or before the comma.",
         )
 
@@ -223,7 +222,7 @@ class _Operand:
 
 COMPARISONS = {"EQ": "=", "NEQ": "<>", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-KNOWN_WORDS = "Known: within(fact_at, days), expired(fact_at, days), until(fact_at)."
+KNOWN_WORDS = "Known: within(fact_at, days), expired(fact_at, days)."
 KNOWN_SQL = "Known: and, or, not, comparisons, is null, between, in, numbers, texts, + - * / and the words for time."
 TRUE = Meaning(ALWAYS, NEVER)
 FALSE = Meaning(NEVER, ALWAYS)
@@ -278,7 +277,7 @@ class _Reader:
         operand = self._operand(node)
         remedy = "Compare it with something, for example `paid_count > 0`."
         if operand.kind == "time":
-            remedy = f"Write `{operand.shown} is not null`, or use within, expired or until."
+            remedy = f"Write `{operand.shown} is not null`, or use within or expired."
         elif operand.name.startswith(YES_NO):
             remedy = f"Yes/no facts are 1 or 0: write `{operand.shown} = 1`."
         raise _WrongError(f"'{operand.shown}' is {KIND_NAMES[operand.kind]} and no condition", remedy)
@@ -317,9 +316,8 @@ class _Reader:
         word, arguments = str(node.this), node.expressions
         if word not in TIME_WORDS:
             raise _WrongError(f"a condition knows no '{word}(…)'{hint(word, TIME_WORDS)}", KNOWN_WORDS)
-        if len(arguments) != TIME_WORDS[word]:
-            wanted = {1: "one argument", 2: "two arguments"}[TIME_WORDS[word]]
-            raise _WrongError(f"'{word}' takes {wanted}, and here has {len(arguments)}", KNOWN_WORDS)
+        if len(arguments) != 2:
+            raise _WrongError(f"'{word}' takes two arguments, and here has {len(arguments)}", KNOWN_WORDS)
         fact = _bare(arguments[0])
         if fact not in self.words.facts or kind_of(fact) != "time":
             times = [one for one in self.words.facts if kind_of(one) == "time"]
@@ -328,10 +326,6 @@ class _Reader:
                 f"Facts: {FACTS_FILE}.",
             )
         age = f"days since {fact}"
-        if word == "until":
-            coming = Lies(Quantity(age), numbers("<", Fraction(0)))
-            reached = Lies(Quantity(age), numbers(">=", Fraction(0)))
-            return Meaning(Every((Known(fact, True), coming)), Some((Known(fact, False), reached)))
         return self._clock(word, fact, age, arguments[1])
 
     def _clock(self, word: str, fact: str, age: str, days: exp.Expr) -> Meaning:
@@ -431,7 +425,7 @@ class _Reader:
             if operand.kind != "number":
                 raise _WrongError(
                     f"'{operand.shown}' is {KIND_NAMES[operand.kind]} and cannot be calculated with",
-                    "Calculate with numbers; for times use within, expired or until.",
+                    "Calculate with numbers; for times use within or expired.",
                 )
         shown = _sql(node)
         if isinstance(node, exp.Neg) and operands[0].number is not None:
@@ -468,7 +462,7 @@ def _compare_kinds(*operands: _Operand) -> None:
         if other.kind != first.kind:
             remedy = "Compare numbers with numbers and texts with texts, which stand in single quotes."
             if "time" in (first.kind, other.kind):
-                remedy = "Use within(fact_at, days), expired(fact_at, days) or until(fact_at)."
+                remedy = "Use within(fact_at, days) or expired(fact_at, days)."
             raise _WrongError(
                 f"{first.shown} is {KIND_NAMES[first.kind]} and {other.shown} is {KIND_NAMES[other.kind]}", remedy
             )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,6 +41,21 @@ class Environment(BaseSettings):
     """The settings file that Dagster's UI and a command without ``--config`` use."""
     hash_key: str | None = None
     """Secret of the keyed hashes; without it one is made and kept in the state folder."""
+
+
+@contextmanager
+def process_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for a call alone, and hide those of the project and of dbt that are set outside: what dbt is told
+    comes from the settings."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith(("LIFECYCLE_", "DBT_"))]:
+        del os.environ[name]
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _known_timezone(name: str) -> str:
@@ -102,6 +118,8 @@ AsOf = Annotated[str, AfterValidator(_day_or_word)]
 Memory = Annotated[str, AfterValidator(_memory)]
 SurvivorshipRule = Annotated[str, AfterValidator(_survivorship_rule)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
+Clock = Annotated[float, Field(ge=1, le=36_500)]
+"""Days after which something changes where a customer stands; of what happens within a day less is kept."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -217,7 +235,7 @@ class IdentitySettings(Part):
 
 class Loyalty(Part):
     min_orders: Annotated[int, Field(ge=2)] = 6
-    min_days: Days = 180
+    min_days: Clock = 180
 
 
 class Expansion(Part):
@@ -245,7 +263,7 @@ class Pressing(Part):
     """When tickets count as a sign of leaving."""
 
     tickets: Annotated[int, Field(ge=1)] = 2
-    days: Days = 30
+    days: Clock = 30
 
 
 class LifecycleThresholds(Part):
@@ -254,28 +272,28 @@ class LifecycleThresholds(Part):
     default_order_gap_days: Days = 30
     gap_prior_weight: Annotated[float, Field(ge=0)] = 2
     due_factor: Annotated[float, Field(gt=0)] = 2
-    due_min_days: Days = 30
-    due_max_days: Days = 400
+    due_min_days: Clock = 30
+    due_max_days: Clock = 400
     lapse_factor: Annotated[float, Field(gt=0)] = 2
-    lapse_min_days: Days = 90
-    lapse_max_days: Days = 600
-    churn_min_days: Days = 365
-    churn_after_lapse_days: Days = 180
-    silent_days: Days = 365
-    cart_days: Days = 14
-    weighing_days: Days = 90
-    lead_days: Days = 90
+    lapse_min_days: Clock = 90
+    lapse_max_days: Clock = 600
+    churn_min_days: Clock = 365
+    churn_after_lapse_days: Clock = 180
+    silent_days: Clock = 365
+    cart_days: Clock = 14
+    weighing_days: Clock = 90
+    lead_days: Clock = 90
     return_grace_days: Annotated[float, Field(ge=0, le=36_500)] = 7
-    reactivated_days: Days = 60
-    new_days: Days = 30
-    activated_days: Days = 30
-    active_days: Days = 45
-    established_days: Days = 90
+    reactivated_days: Clock = 60
+    new_days: Clock = 30
+    activated_days: Clock = 30
+    active_days: Clock = 45
+    established_days: Clock = 90
     """Whoever is subscribed for so long is no newcomer any more, even with a single payment."""
-    advocate_days: Days = 180
+    advocate_days: Clock = 180
     advocacy: Advocacy = Advocacy()
-    expanding_days: Days = 90
-    answer_days: Days = 30
+    expanding_days: Clock = 90
+    answer_days: Clock = 30
     detractor_score: Annotated[float, Field(ge=0, le=10)] = 6
     unhappy_score: Annotated[float, Field(ge=1, le=5)] = 2
     pressing: Pressing = Pressing()
@@ -284,7 +302,7 @@ class LifecycleThresholds(Part):
     expansion: Expansion = Expansion()
     high_value_amount: Annotated[float, Field(gt=0)] = 1000
     """Net revenue so far from which a customer counts as high value, in the reporting currency."""
-    new_customer_days: Days = 30
+    new_customer_days: Clock = 30
     snapshot_months: Annotated[int, Field(ge=0, le=240)] = 24
     """Month ends for which schemes that rank all customers are kept."""
     per: Literal["account", "customer"] = "account"

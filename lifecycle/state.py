@@ -72,6 +72,11 @@ class State:
         """The state in which a past day is built, away from the one that is published and delivered."""
         return State(self.root / "scratch" / as_of.isoformat())
 
+    @property
+    def comparison(self) -> State:
+        """The state in which versions of the rules are built to be compared, one comparison at a time."""
+        return State(self.root / "scratch" / "comparison")
+
     def make(self) -> State:
         for folder in (self.root, self.spill, self.serving, self.dagster, self.dbt):
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)

@@ -164,6 +164,24 @@ def open_warehouse(settings: Settings, *, read_only: bool = False) -> Iterator[W
         yield warehouse
 
 
+@contextmanager
+def attached(warehouse: Warehouse, path: Path, alias: str) -> Iterator[None]:
+    """Show another DuckDB file to a connection, for reading, under a name.
+
+    Raises LifecycleError when the file is held by another process or is no DuckDB file.
+    """
+    import duckdb
+
+    try:
+        warehouse.run(f"attach {literal(str(path))} as {quoted(alias)} (read_only)")
+    except duckdb.Error as error:
+        raise _cannot_open(path, str(error).splitlines()[0]) from error
+    try:
+        yield
+    finally:
+        warehouse.run(f"detach {quoted(alias)}")
+
+
 def _cannot_open(path: Path, reason: str) -> LifecycleError:
     """The same exception of DuckDB has four causes, and each is mended in another way."""
     if not path.parent.is_dir():

@@ -1,44 +1,31 @@
 """dbt as Dagster assets, run in this process.
 
-Belongs here: the parsed manifest, the names Dagster gives to dbt's nodes, one dbt run per step and the passing on of
-its events and test results.
-Does not belong here: what the models say (``models/``) and what a failed test means (``lifecycle/quality``).
+Belongs here: the names Dagster gives to dbt's nodes, one dbt run per step and the passing on of its events and test
+results.
+Does not belong here: how dbt is called (``lifecycle/dbt.py``), what the models say (``models/``) and what a failed test
+means (``lifecycle/quality``).
 
-dbt runs in process because a subprocess costs 11 CPU seconds each time. Models and tests are two commands: a failed
-test then stops no model from being built, and the marts gate sees every verdict.
+Models and tests are two commands: a failed test then stops no model from being built, and the marts gate sees every
+verdict.
 """
 
-import fcntl
-import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
-from lifecycle.build import Build
 from lifecycle.build import current as current_build
-from lifecycle.errors import LifecycleError
+from lifecycle.dbt import PARSED_DIR, dbt_environment, fingerprint, invoke, parsed_manifest
 from lifecycle.quality.gate import DbtTestResult, record_dbt_results
-from lifecycle.settings import PROJECT_DIR, Settings
 from lifecycle.timing import Stage, note, progress, stage
 from lifecycle.warehouse import Warehouse
 from orchestration.resources import Company
 from orchestration.warming import wait_until_warm
 
-if TYPE_CHECKING:
-    from dbt.contracts.graph.manifest import Manifest
-
-DBT_DIR = PROJECT_DIR / "dbt_project"
-PARSED_DIR = PROJECT_DIR / ".lifecycle" / "dbt"
-"""Where the parsed project is kept: it depends on the code alone, so all companies share it."""
-
-PARSED_FROM = ("models", "seeds", "dbt_project")
 OWNER = "team:lifecycle"
 THRESHOLDS = dg.AssetKey(["ops", "lifecycle_settings"])
 """What the intake writes last."""
@@ -81,88 +68,14 @@ class Translator(DagsterDbtTranslator):
 TRANSLATOR = Translator()
 
 
-def _fingerprint() -> str:
-    """Changes whenever a file that dbt parses changes."""
-    import dbt.version
-
-    digest = hashlib.sha256(str(dbt.version.__version__).encode())
-    for folder in PARSED_FROM:
-        for path in sorted((PROJECT_DIR / folder).rglob("*")):
-            if path.is_file() and path.suffix in (".sql", ".yml", ".csv") and "target" not in path.parts:
-                status = path.stat()
-                digest.update(f"{path.relative_to(PROJECT_DIR)}|{status.st_size}|{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """dbt reads a run's parameters from the environment; they are set for the call alone."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith(("LIFECYCLE_", "DBT_"))]:
-        del os.environ[name]
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _parse() -> "Manifest":
-    from dbt.cli.main import dbtRunner
-
-    # Without the run's variables: a changed day must not make dbt parse everything again.
-    with _environment({}):
-        result = dbtRunner().invoke(["--quiet", "parse", *_folders(PARSED_DIR)])
-    if not result.success:
-        raise LifecycleError(
-            f"the dbt project cannot be parsed: {result.exception}",
-            where=str(DBT_DIR),
-            remedy="Mend the model, macro or YAML it names.",
-        )
-    manifest: Manifest = result.result
-    return manifest
-
-
-@lru_cache(maxsize=1)
-def parsed_manifest() -> "Manifest":
-    """The parsed project, for dbt; parsed once per process, and quickly when nothing changed."""
-    from dbt.contracts.graph.manifest import Manifest
-
-    PARSED_DIR.mkdir(parents=True, exist_ok=True)
-    stamp = PARSED_DIR / "fingerprint"
-    with (PARSED_DIR / "parse.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        fingerprint = _fingerprint()
-        if stamp.exists() and stamp.read_text() == fingerprint:
-            # What dbt itself keeps between two parses; reading it back costs a quarter of looking at every file.
-            return Manifest.from_msgpack((PARSED_DIR / "partial_parse.msgpack").read_bytes())
-        parsed = _parse()
-        stamp.write_text(fingerprint)
-    return parsed
-
-
 @lru_cache(maxsize=1)
 def manifest() -> dict[str, Any]:
     """The parsed project as JSON, for Dagster; parsed anew when a file changed."""
     stamp = PARSED_DIR / "fingerprint"
-    if not stamp.exists() or stamp.read_text() != _fingerprint():
+    if not stamp.exists() or stamp.read_text() != fingerprint():
         parsed_manifest()
     content: dict[str, Any] = json.loads((PARSED_DIR / "manifest.json").read_text())
     return content
-
-
-def _folders(target: Path) -> list[str]:
-    return [
-        "--project-dir",
-        str(DBT_DIR),
-        "--profiles-dir",
-        str(DBT_DIR),
-        "--target-path",
-        str(target),
-        "--log-path",
-        str(target),
-    ]
 
 
 def data_tests() -> dict[str, dict[str, Any]]:
@@ -177,23 +90,6 @@ def marts_tests() -> list[str]:
 
 def _is_segment_test(node: Mapping[str, Any]) -> bool:
     return str((node.get("attached_node") or "").rsplit(".", maxsplit=1)[-1]).startswith("seg_")
-
-
-def dbt_environment(settings: Settings, build: Build) -> dict[str, str]:
-    """What a run tells dbt."""
-    limits = settings.warehouse
-    return {
-        "LIFECYCLE_WAREHOUSE": str(settings.state.warehouse),
-        "LIFECYCLE_MEMORY_LIMIT": limits.memory_limit,
-        "LIFECYCLE_MAX_SPILL": limits.max_spill,
-        "LIFECYCLE_SPILL": str(settings.state.spill),
-        "LIFECYCLE_THREADS": str(limits.threads),
-        "LIFECYCLE_AS_OF": build.as_of.isoformat(),
-        "LIFECYCLE_AS_OF_END": build.as_of_end.strftime("%Y-%m-%d %H:%M:%S"),
-        "LIFECYCLE_TIMEZONE": settings.timezone,
-        "LIFECYCLE_CURRENCY": settings.currency,
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    }
 
 
 def build_dbt_assets() -> dg.AssetsDefinition:
@@ -302,8 +198,6 @@ class Event:
 def _invoke(arguments: list[str], environment: Mapping[str, str], target: Path) -> tuple[list[Event], str]:
     """Run dbt here. Returns what it said about each finished node, and what went wrong, or nothing."""
     wait_until_warm()
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
     from google.protobuf.json_format import MessageToDict
 
     events: list[Event] = []
@@ -314,34 +208,7 @@ def _invoke(arguments: list[str], environment: Mapping[str, str], target: Path) 
             events.append(event)
             progress.debug("%s", _node(event.unique_id)["name"])
 
-    project = parsed_manifest()
-    with _environment(environment):
-        try:
-            result = dbtRunner(manifest=project, callbacks=[listen]).invoke(
-                [
-                    "--quiet",
-                    "--no-write-json",
-                    "--log-level-file",
-                    "none",
-                    *arguments,
-                    "--indirect-selection",
-                    "empty",
-                    *_folders(target),
-                ]
-            )
-        finally:
-            # Else the next connection to the file fails: it would have another configuration.
-            DuckDBConnectionManager.close_all_connections()
-    if result.success:
-        return events, ""
-    if result.exception is not None:
-        return events, f"dbt stopped: {result.exception}"
-    broken = [
-        f"{node.node.name}: {' '.join(str(node.message).split())}"
-        for node in result.result.results
-        if str(node.status) in ("error", "fail")
-    ]
-    return events, "dbt could not build " + "; ".join(broken)
+    return events, invoke(arguments, environment, target, callbacks=[listen])
 
 
 def _node(unique_id: str) -> dict[str, Any]:

@@ -114,7 +114,7 @@
         end
 {%- endmacro %}
 
-{% macro _by_rule_and_sign(values) -%}
+{% macro by_rule_and_sign(values) -%}
     case
         {%- for case in rule_cases() %}
             when rule_id = '{{ case.rule }}'
@@ -127,12 +127,12 @@
     {#- Why somebody is in a stage, in words, by rule_id and sign_id. -#}
     {%- set sentences = [] -%}
     {%- for case in rule_cases() -%}{%- do sentences.append(compile_sentence(case.sentence)) -%}{%- endfor -%}
-    {{ _by_rule_and_sign(sentences) }}
+    {{ by_rule_and_sign(sentences) }}
 {%- endmacro %}
 
 {% macro rule_evidence_case() -%}
     {#- The moment of the event that caused a stage, by rule_id and sign_id. -#}
-    {{ _by_rule_and_sign(rule_cases() | map(attribute='evidence') | list) }}
+    {{ by_rule_and_sign(rule_cases() | map(attribute='evidence') | list) }}
 {%- endmacro %}
 
 {% macro risk_reason_case() -%}

@@ -33,7 +33,7 @@ first_categories as (
     select
         purchases_ranked.lifecycle_id,
         {{ category_level('lines.category', 'settings.expansion_category_level') }} as category,
-        sum(lines.line_amount - lines.discount_amount) as category_amount
+        cast(sum(lines.line_amount - lines.discount_amount) as decimal(18, 4)) as category_amount
     from purchases_ranked
     inner join orders on purchases_ranked.order_key = orders.order_key
     inner join lines

@@ -153,7 +153,7 @@ subscription_moments as (
     select
         members.lifecycle_id,
         subscription_changes.occurred_at,
-        sum(subscription_changes.active_change) as active_change
+        cast(sum(subscription_changes.active_change) as bigint) as active_change
     from subscription_changes
     inner join members on subscription_changes.customer_id = members.customer_id
     where subscription_changes.active_change != 0
@@ -165,10 +165,12 @@ subscription_moments_added as (
         lifecycle_id,
         occurred_at,
         active_change,
-        sum(active_change) over (
-            partition by lifecycle_id
-            order by occurred_at asc nulls last
-            rows between unbounded preceding and current row
+        cast(
+            sum(active_change) over (
+                partition by lifecycle_id
+                order by occurred_at asc nulls last
+                rows between unbounded preceding and current row
+            ) as bigint
         ) as active_count
     from subscription_moments
 ),

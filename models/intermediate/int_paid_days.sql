@@ -160,7 +160,7 @@ moments_added as (
     select
         lifecycle_id,
         paid_number,
-        sum(active_change) over so_far as active_count,
+        cast(sum(active_change) over so_far as bigint) as active_count,
         max(paid_end_at) over so_far as last_paid_end_at,
         max(one_off_at) over so_far as last_one_off_at
     from moments

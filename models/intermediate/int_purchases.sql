@@ -32,14 +32,14 @@ periods as (
 -- Two systems that tell of one event tell of one period.
 period_purchases as (
     select
-        customer_id,
-        event_id,
+        periods.customer_id,
+        periods.event_id,
         cast(null as string) as order_key,
-        source_system,
-        subscription_event_id as record_id,
+        periods.source_system,
+        periods.subscription_event_id as record_id,
         false as is_one_off,
-        paid_date,
-        occurred_at as paid_at
+        periods.paid_date,
+        periods.occurred_at as paid_at
     from periods
     anti join orders
         on periods.customer_id = orders.customer_id

@@ -69,7 +69,7 @@ moments as (
         list_name,
         changed_at,
         max(pressing_tickets) as pressing_tickets,
-        sum(ticket_change) as ticket_change
+        cast(sum(ticket_change) as bigint) as ticket_change
     from borders
     where changed_at < {{ as_of_end() }}
     group by lifecycle_id, list_name, changed_at
@@ -82,10 +82,12 @@ moments_judged as (
         changed_at,
         case
             when
-                sum(ticket_change) over (
-                    partition by lifecycle_id, list_name
-                    order by changed_at asc nulls last
-                    rows between unbounded preceding and current row
+                cast(
+                    sum(ticket_change) over (
+                        partition by lifecycle_id, list_name
+                        order by changed_at asc nulls last
+                        rows between unbounded preceding and current row
+                    ) as bigint
                 )
                 >= pressing_tickets
                 then 1
@@ -112,7 +114,7 @@ lists_added as (
     select
         lifecycle_id,
         changed_at,
-        sum(pressing_change) as pressing_change
+        cast(sum(pressing_change) as bigint) as pressing_change
     from list_changes
     where pressing_change != 0
     group by lifecycle_id, changed_at
@@ -124,10 +126,12 @@ lists_counted as (
         changed_at,
         case
             when
-                sum(pressing_change) over (
-                    partition by lifecycle_id
-                    order by changed_at asc nulls last
-                    rows between unbounded preceding and current row
+                cast(
+                    sum(pressing_change) over (
+                        partition by lifecycle_id
+                        order by changed_at asc nulls last
+                        rows between unbounded preceding and current row
+                    ) as bigint
                 )
                 > 0
                 then 1

@@ -75,8 +75,8 @@ moments as (
         changed_at,
         max(usage_min_days) as usage_min_days,
         max(usage_fall_share) as usage_fall_share,
-        sum(recent_change) as recent_change,
-        sum(before_change) as before_change
+        cast(sum(recent_change) as bigint) as recent_change,
+        cast(sum(before_change) as bigint) as before_change
     from passages
     where changed_at < {{ as_of_end() }}
     group by lifecycle_id, changed_at

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.dbt import parsed_manifest
+from lifecycle.dbt import parsed_manifest
 from tests.dbt.project import DbtProject, empty_warehouse
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.build import write_rules
+from lifecycle.dbt import folders
 from lifecycle.identity import merges, resolution
-from lifecycle.settings import LifecycleThresholds, Settings, Source
+from lifecycle.settings import LifecycleThresholds, Settings, Source, process_environment
 from lifecycle.sources.contract import create_raw_tables_sql
 from lifecycle.warehouse import Warehouse, open_duckdb
-from orchestration.dbt import DBT_DIR, _environment
 
 BEFORE_IDENTITY = (
     "+int_identity_records", "+int_identity_profiles", "+stg_identity_decisions", "junk_identifiers", "nicknames",
@@ -38,11 +38,6 @@ def empty_warehouse(path: Path, thresholds: LifecycleThresholds | None = None) -
         resolution.create_tables(warehouse)
         merges.create_tables(warehouse)
         write_rules(warehouse, settings_of(thresholds))
-
-
-def _folders(target: Path) -> list[str]:
-    options = {"project-dir": DBT_DIR, "profiles-dir": DBT_DIR, "target-path": target, "log-path": target}
-    return [part for name, path in options.items() for part in (f"--{name}", str(path))]
 
 
 @dataclass(frozen=True)
@@ -83,10 +78,10 @@ class DbtProject:
             "LIFECYCLE_SPILL": str(self.folder / "spill"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
-        with _environment(given | self.environment | environment):
+        with process_environment(given | self.environment | environment):
             try:
                 outcome = dbtRunner(manifest=self.manifest).invoke(
-                    ["--quiet", *arguments, *_folders(self.folder / "target")]
+                    ["--quiet", *arguments, *folders(self.folder / "target")]
                 )
             finally:
                 DuckDBConnectionManager.close_all_connections()

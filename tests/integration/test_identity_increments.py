@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lifecycle.dbt import parsed_manifest
 from lifecycle.identity.resolution import Policy, resolve
 from lifecycle.settings import Settings, load_settings
 from lifecycle.sources import intake
 from lifecycle.synthetic.company import generate
 from lifecycle.synthetic.parameters import Arguments
 from lifecycle.warehouse import Warehouse, open_duckdb
-from orchestration.dbt import parsed_manifest
 from tests.dbt.project import BEFORE_IDENTITY, DbtProject, empty_warehouse
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)

@@ -23,10 +23,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from lifecycle.dbt import DBT_DIR, parsed_manifest
 from lifecycle.identity.resolution import Policy, resolve
 from lifecycle.settings import Expansion, LifecycleThresholds, Loyalty
 from lifecycle.warehouse import Warehouse
-from orchestration.dbt import DBT_DIR, parsed_manifest
 from tests.dbt.project import BEFORE_IDENTITY, DbtProject, empty_warehouse
 
 ZONE = ZoneInfo("America/New_York")

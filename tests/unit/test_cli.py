@@ -23,6 +23,8 @@ COMMANDS = [
     ["publication", "list"],
     ["publication", "rollback"],
     ["explain"],
+    ["calibrate"],
+    ["diff"],
     ["identity", "merge"],
     ["identity", "split"],
     ["identity", "review"],
@@ -116,6 +118,8 @@ def test_an_unknown_segment_is_answered_with_the_known_ones(
     [
         ["explain", "ada@example.com"],
         ["explain", "ada@example.com", "--json"],
+        ["calibrate"],
+        ["calibrate", "--json"],
         ["identity", "review"],
         ["identity", "merge", "crm:1", "shop:1", "--reason", "sure"],
     ],

@@ -396,7 +396,7 @@ CONDITIONS = {
         "current_date > last_paid_at", "first_paid_at < last_paid_at", "knows no 'current_date(…)'"
     ),
     "too many arguments": condition(
-        "until(trial_ends_at, 3)", "until(trial_ends_at)", "not written as it is looked for"
+        "within(trial_ends_at, 3, 4)", "within(trial_ends_at, 3)", "not written as it is looked for"
     ),
     "too few arguments": condition(
         "within(last_paid_at)", "within(last_paid_at, 3)", "not written as it is looked for"
@@ -625,11 +625,6 @@ WHOLE_LIST = {
     "within of what is not known": condition(
         "within(trial_ends_at, 30) and trial_ends_at is null",
         "within(trial_ends_at, 30) or trial_ends_at is null",
-        "can never hold",
-    ),
-    "until of what is over": condition(
-        "until(trial_ends_at) and expired(trial_ends_at, active_days)",
-        "until(trial_ends_at) and within(trial_ends_at, active_days)",
         "can never hold",
     ),
     "a comparison with itself": condition("paid_count <> paid_count", "paid_count = paid_count", "can never hold"),
@@ -910,7 +905,6 @@ ATOMS = [
     *("is_subscribed = 1", "is_subscribed <> 1", "net_amount > 0", "net_amount <= 0", "net_amount = 1.5", "false"),
     *("first_seen_at is null", "due_days is not null", "paid_count is null", "net_amount is null"),
     *(f"{word}(first_seen_at, {days})" for word in ("within", "expired") for days in (30, 60, "due_days", "cart_days")),
-    "until(first_seen_at)",
 ]
 
 
@@ -920,7 +914,7 @@ def as_sql(text: str) -> str:
         ends = f"first_seen_at + to_days(cast({interval} as integer))"
         text = text.replace(f"within(first_seen_at, {days})", f"(first_seen_at is not null and now < {ends})")
         text = text.replace(f"expired(first_seen_at, {days})", f"(first_seen_at is not null and now >= {ends})")
-    return text.replace("until(first_seen_at)", "(first_seen_at is not null and now < first_seen_at)")
+    return text
 
 
 def random_condition(chance: random.Random, depth: int = 2) -> str:
@@ -971,7 +965,7 @@ def test_nothing_that_somebody_can_reach_is_called_unreachable() -> None:
             counts["covered" if cover else "missed" if left == 0 else "reached"] += 1
     # The proofs are worth something: of the rules that nobody here reaches most are found.
     assert counts["impossible"] > 30 and counts["always"] > 10, counts
-    assert counts["covered"] > 5 * counts["missed"] and counts["reached"] > 200, counts
+    assert counts["covered"] > 3 * counts["missed"] and counts["reached"] > 200, counts
 
 
 def test_a_search_that_grows_too_long_calls_nothing_unreachable() -> None:

@@ -355,6 +355,9 @@ def test_every_setting_is_described_in_the_docs_with_its_default() -> None:
         "identity.survivorship": "SurvivorshipSettings",
         "identity.survivorship.fields": "FieldSurvivorship",
         "lifecycle": "LifecycleThresholds",
+        "lifecycle.advocacy": "Advocacy",
+        "lifecycle.pressing": "Pressing",
+        "lifecycle.usage": "Usage",
         "lifecycle.loyalty": "Loyalty",
         "lifecycle.expansion": "Expansion",
     }
