@@ -166,10 +166,10 @@ def an_order(person: Person, at: datetime, luck: random.Random) -> None:
         {"order_id": order_id, "ordered_at": at, "order_status": "completed", "total_amount": amount,
          "currency": "USD", "contact_id": person.name}
     )  # fmt: skip
-    if amount and luck.random() < 0.3:
+    if amount and luck.random() < 0.6:
         person.refunds.append(
             {"refund_id": f"r-{order_id}", "order_id": order_id, "currency": "USD",
-             "refunded_at": at + timedelta(days=luck.choice([-40, 0, 20, 70])),
+             "refunded_at": at + timedelta(days=luck.choice([-40, -40, 0, 20, 70])),
              "refund_amount": luck.choice([amount, Decimal(500) / 100])}
         )  # fmt: skip
 
