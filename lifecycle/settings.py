@@ -303,6 +303,8 @@ class LifecycleThresholds(Part):
     high_value_amount: Annotated[float, Field(gt=0)] = 1000
     """Net revenue so far from which a customer counts as high value, in the reporting currency."""
     new_customer_days: Clock = 30
+    snapshot_months: Annotated[int, Field(ge=0, le=240)] = 24
+    """Month ends for which schemes that rank all customers are kept."""
     per: Literal["account", "customer"] = "account"
     """Whose lifecycle it is: people of one account share it, or everybody has their own."""
     first_category_gaps: dict[str, Days] = {}
@@ -322,7 +324,7 @@ class LifecycleThresholds(Part):
         known = self.flat()
         for persona, overrides in self.personas.items():
             for name in overrides:
-                if name.startswith("expansion_") or name == "per_account":
+                if name.startswith("expansion_") or name in ("per_account", "snapshot_months"):
                     raise ValueError(f"persona '{persona}' sets '{name}', which is the same for everybody")
                 if name not in known:
                     near = difflib.get_close_matches(name, known, 1)

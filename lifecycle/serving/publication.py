@@ -69,6 +69,11 @@ PUBLIC = (
     PublishedTable("marts.customer_timeline", "customer_id, occurred_at, event_id"),
     PublishedTable("marts.customer_lifecycle_history", "customer_id, valid_from_at, stage"),
     PublishedTable("marts.lifecycle_transitions", "customer_id, moved_at, to_stage"),
+    PublishedTable("marts.customer_scheme_stages", "customer_id, scheme"),
+    PublishedTable("marts.lifecycle_stage_daily", "stage_date, scheme, stage"),
+    PublishedTable("marts.lifecycle_stage_flows", "from_stage, to_stage"),
+    PublishedTable("marts.lifecycle_stage_survival", "stage, day_number"),
+    PublishedTable("marts.lifecycle_bottlenecks", "stage"),
     PublishedTable("marts.revenue_monthly", "revenue_month"),
     PublishedTable("marts.retention_cohorts_monthly", "cohort_month, month_number"),
     PublishedTable(

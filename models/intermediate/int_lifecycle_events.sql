@@ -39,7 +39,7 @@ identifications as (select * from {{ ref('int_identifications') }}),
 
 timeline_typed as (
     select
-        timeline.customer_id,
+        timeline.lifecycle_id,
         timeline.event_name,
         timeline.is_touchpoint,
         touchpoint_types.is_human_activity and not timeline.is_machine as is_human_activity,
@@ -73,7 +73,7 @@ timeline_relevant as (
 
 days_folded as (
     select
-        customer_id,
+        lifecycle_id,
         is_human_activity,
         is_weighing,
         is_cart,
@@ -85,7 +85,7 @@ days_folded as (
     from timeline_relevant
     where is_touchpoint
     group by
-        customer_id,
+        lifecycle_id,
         occurred_date,
         is_human_activity,
         is_weighing,
@@ -98,7 +98,7 @@ days_folded as (
 -- What every person's events say, whatever else they mean.
 signs_of_life as (
     select
-        customer_id,
+        lifecycle_id,
         'touch' as effect,
         is_human_activity,
         is_weighing,
@@ -110,7 +110,7 @@ signs_of_life as (
     from days_folded
     union all
     select
-        customer_id,
+        lifecycle_id,
         'touch' as effect,
         is_human_activity,
         is_weighing,
@@ -123,7 +123,7 @@ signs_of_life as (
     where last_occurred_at > first_occurred_at
     union all
     select
-        customer_id,
+        lifecycle_id,
         case event_name
             when 'account_closed' then 'closing'
             when 'order_refunded' then 'refund'
@@ -143,10 +143,10 @@ signs_of_life as (
 
 first_moments as (
     select
-        customer_id,
+        lifecycle_id,
         min(occurred_at) as occurred_at
     from timeline
-    group by customer_id
+    group by lifecycle_id
 ),
 
 subscription_moments as (
@@ -300,7 +300,8 @@ personal_effects as (
         cast(0 as decimal(18, 2)) as amount,
         identifications.identified_at as occurred_at
     from identifications
-    inner join first_moments on identifications.customer_id = first_moments.customer_id
+    inner join members on identifications.customer_id = members.customer_id
+    inner join first_moments on members.lifecycle_id = first_moments.lifecycle_id
     where identifications.identified_at > first_moments.occurred_at
 ),
 
@@ -368,23 +369,22 @@ lifecycle_effects as (
 
 effects_unioned as (
     select
-        members.lifecycle_id,
-        signs_of_life.effect,
+        lifecycle_id,
+        effect,
         0 as number,
         cast(null as double) as score,
         cast(0 as decimal(18, 2)) as amount,
-        signs_of_life.is_human_activity,
-        signs_of_life.is_weighing,
-        signs_of_life.is_cart,
-        signs_of_life.is_usage,
-        signs_of_life.is_activation,
-        signs_of_life.is_advocacy,
-        signs_of_life.occurred_at
+        is_human_activity,
+        is_weighing,
+        is_cart,
+        is_usage,
+        is_activation,
+        is_advocacy,
+        occurred_at
     from signs_of_life
-    inner join members on signs_of_life.customer_id = members.customer_id
     union all
     select
-        members.lifecycle_id,
+        lifecycle_id,
         'seen' as effect,
         0 as number,
         cast(null as double) as score,
@@ -395,9 +395,8 @@ effects_unioned as (
         false as is_usage,
         false as is_activation,
         false as is_advocacy,
-        first_moments.occurred_at
+        occurred_at
     from first_moments
-    inner join members on first_moments.customer_id = members.customer_id
     union all
     select
         members.lifecycle_id,

@@ -1,4 +1,4 @@
--- Grain: one row per thing that happened to a customer; event_id = kind:source:record id.
+-- Grain: one row per thing that happened to a customer, and whose lifecycle it counts in; event_id = kind:source:record id.
 -- An order or delivery that a touchpoint reports as well is one event: that of the order.
 
 with
@@ -30,6 +30,8 @@ subscription_events as (select * from {{ ref('stg_subscription_events') }}),
 consents as (select * from {{ ref('stg_consents') }}),
 
 links as (select * from {{ source('identity', 'record_links') }}),
+
+members as (select * from {{ ref('int_lifecycle_members') }}),
 
 orders_reported as (
     select
@@ -492,6 +494,14 @@ events_unioned as (
     select * from subscription_changes_linked
     union all
     select * from consent_events
+),
+
+events as (
+    select
+        events_unioned.*,
+        members.lifecycle_id
+    from events_unioned
+    inner join members on events_unioned.customer_id = members.customer_id
 )
 
-select * from events_unioned
+select * from events

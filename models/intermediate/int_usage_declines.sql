@@ -23,14 +23,13 @@ subscribers as (
 
 used_days as (
     select
-        members.lifecycle_id,
+        timeline.lifecycle_id,
         {{ local_date('timeline.occurred_at') }} as used_date,
         min(timeline.occurred_at) as used_at
     from timeline
     inner join touchpoint_types on timeline.event_name = touchpoint_types.event_name
-    inner join members on timeline.customer_id = members.customer_id
-    semi join subscribers on members.lifecycle_id = subscribers.lifecycle_id
-    group by members.lifecycle_id, {{ local_date('timeline.occurred_at') }}
+    semi join subscribers on timeline.lifecycle_id = subscribers.lifecycle_id
+    group by timeline.lifecycle_id, {{ local_date('timeline.occurred_at') }}
 ),
 
 used_days_with_settings as (

@@ -8,8 +8,6 @@ timeline as (select * from {{ ref('int_timeline') }}),
 
 touchpoint_types as (select * from {{ ref('touchpoint_types') }}),
 
-members as (select * from {{ ref('int_lifecycle_members') }}),
-
 stages_compared as (
     select
         *,
@@ -58,9 +56,8 @@ evidence_ranked as (
                 timeline.event_id asc nulls last
         ) as rank_of_moment
     from timeline
-    inner join members on timeline.customer_id = members.customer_id
     inner join evidence_moments
-        on members.lifecycle_id = evidence_moments.lifecycle_id
+        on timeline.lifecycle_id = evidence_moments.lifecycle_id
         and timeline.occurred_at = evidence_moments.evidence_at
     inner join touchpoint_types on timeline.event_name = touchpoint_types.event_name
 ),

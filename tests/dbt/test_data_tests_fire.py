@@ -41,6 +41,9 @@ DAY = {"LIFECYCLE_AS_OF": "2023-06-10", "LIFECYCLE_AS_OF_END": "2023-06-11 00:00
 
 HISTORY, C360 = "marts.customer_lifecycle_history", "marts.customer_360"
 SEGMENTS = "segments.segment_history"
+SCHEMES, SCHEME_STAGES = "seeds.lifecycle_schemes", "marts.customer_scheme_stages"
+DAILY, FLOWS, SURVIVAL = "marts.lifecycle_stage_daily", "marts.lifecycle_stage_flows", "marts.lifecycle_stage_survival"
+ACTIVITY = "intermediate.int_activity_states"
 FIELDS, PROFILES = "intermediate.int_customer_fields", "intermediate.int_customer_profiles"
 
 # Kind of test → what happens to the data → tests that have to see it.
@@ -55,6 +58,7 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
     "relationships": [
         (f"update {C360} set lifecycle_stage = 'asleep'", "relationships_customer_360_lifecycle_stage__"),
         (f"delete from {C360}", "relationships_customer_timeline_customer_id__"),
+        (f"update {SCHEMES} set stage = 'asleep' where scheme = 'rengage'", "relationships_lifecycle_schemes_stage__"),
     ],
     "unique_key": [
         ("insert into segments.segment_members from segments.segment_members limit 1", "unique_key_segment_members_"),
@@ -62,6 +66,9 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
         ("insert into identity.customer_links from identity.customer_links limit 1", "unique_key_customer_links_"),
         (f"insert into {FIELDS} from {FIELDS} limit 1", "unique_key_int_customer_fields_"),
         ("insert into seeds.ticket_statuses from seeds.ticket_statuses limit 1", "unique_key_ticket_statuses_"),
+        (f"insert into {SCHEMES} from {SCHEMES} limit 1", "unique_key_lifecycle_schemes_"),
+        (f"insert into {DAILY} from {DAILY} limit 1", "unique_key_lifecycle_stage_daily_"),
+        (f"insert into {SCHEME_STAGES} from {SCHEME_STAGES} limit 1", "unique_key_customer_scheme_stages_"),
         ("insert into seeds.channels from seeds.channels limit 1", "unique_key_channels_"),
     ],
     "touching_intervals": [
@@ -83,6 +90,7 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
             "touching_intervals_segment_history_",
         ),
         (f"update {SEGMENTS} set valid_to_at = valid_from_at", "touching_intervals_segment_history_"),
+        (f"update {ACTIVITY} set valid_to_at = valid_from_at", "touching_intervals_int_activity_states_"),
     ],
     "assert_monthly_revenue_equals_orders": [
         ("update intermediate.int_order_lines set line_amount = line_amount + 0.01 where order_id = 'a1'", ""),
@@ -142,6 +150,55 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
         ("delete from marts.lifecycle_transitions where to_stage = 'lapsed'", ""),
         ("update marts.lifecycle_transitions set moved_at = moved_at + interval 1 second", ""),
     ],
+    "assert_every_scheme_maps_every_stage": [
+        (f"delete from {SCHEMES} where scheme = 'google_ads' and stage = 'lapsed'", ""),
+        (f"delete from {SCHEMES} where scheme = 'nextiva' and stage = 'churned' and condition is null", ""),
+        (f"update {SCHEMES} set precedence = 99 where scheme = 'nextiva' and condition = 'is_in_cart'", ""),
+        (f"update {SCHEMES} set condition = null where scheme = 'nextiva' and condition = 'is_in_cart'", ""),
+    ],
+    "assert_schemes_name_flags_and_take_no_name_twice": [
+        (f"update {SCHEMES} set condition = 'is_in_basket' where condition = 'is_in_cart'", ""),
+        (f"update {SCHEMES} set scheme = 'posthog' where scheme = 'google_ads'", ""),
+        (f"update {SCHEMES} set scheme = 'lifecycle' where scheme = 'google_ads'", ""),
+    ],
+    "assert_everybody_has_one_stage_in_every_scheme": [
+        (f"delete from {SCHEME_STAGES} where scheme = 'posthog'", ""),
+        (f"update {SCHEME_STAGES} set stage = 'Leaver' where scheme = 'google_ads'", ""),
+        (f"update {SCHEME_STAGES} set customer_id = 'nobody' where scheme = 'rengage'", ""),
+        (f"update {SCHEME_STAGES} set stage = 'advocacy' where scheme = 'lifecycle'", ""),
+        (f"update {SCHEME_STAGES} set stage_since_at = '2023-01-01' where scheme = 'lifecycle'", ""),
+        (f"update {SCHEME_STAGES} set stage = 'prospects' where scheme = 'shopify_rfm'", ""),
+    ],
+    "assert_daily_stage_counts_balance": [
+        (f"update {DAILY} set entered_count = entered_count + 1 where stage_date = '2023-02-10'", ""),
+        (f"update {DAILY} set left_count = left_count + 1 where scheme = 'shopify_rfm'", ""),
+        (
+            f"update {DAILY} set customer_count = customer_count + 1, entered_count = entered_count + 1"
+            " where scheme = 'posthog' and stage = 'new' and stage_date = (select max(stage_date) from"
+            f" {DAILY})",
+            "",
+        ),
+        (f"update {SCHEME_STAGES} set stage = 'Lead' where scheme = 'google_ads'", ""),
+        (f"delete from {DAILY} where stage_date = '2023-06-10' and scheme = 'engati'", ""),
+    ],
+    "assert_stage_flows_equal_transitions": [
+        (f"update {FLOWS} set move_count = move_count + 1", ""),
+        (f"delete from {FLOWS} where to_stage = 'lapsed'", ""),
+        (f"update {FLOWS} set exit_count = exit_count + 1", ""),
+        (f"update {FLOWS} set exit_rate = exit_rate / 2", ""),
+    ],
+    "assert_stage_survival_adds_up": [
+        (f"update {SURVIVAL} set forward_exit_count = forward_exit_count + 1 where day_number = 0", ""),
+        (f"update {SURVIVAL} set survival_rate = 0.5 where day_number = 0", ""),
+        (f"delete from {SURVIVAL} where stage = 'lapsed'", ""),
+        (f"update {SURVIVAL} set at_risk_count = at_risk_count + 1", ""),
+    ],
+    "assert_activity_states_follow_the_last_activity": [
+        (f"update {ACTIVITY} set activity_state = 'dormant'", ""),
+        (f"update {ACTIVITY} set activity_state = 'returning'", ""),
+        (f"delete from {ACTIVITY} where previous_activity_state is null", ""),
+        (f"update {ACTIVITY} set customer_id = 'nobody' where valid_to_at is null", ""),
+    ],
     "assert_segment_members_are_open_intervals": [
         ("delete from segments.segment_members where segment_name = 'lapsed'", ""),
         ("update segments.segment_members set entered_at = entered_at + interval 1 second", ""),
@@ -188,7 +245,8 @@ def test_every_data_test_passes_on_clean_data_and_looks_at_some(shop: DbtProject
     assert [f"{test.name}: {test.message}" for test in verdicts if test.status != "pass"] == []
     assert len(verdicts) == len(data_tests())
     with shop.opened() as warehouse:
-        for table in (HISTORY, SEGMENTS, "segments.segment_members", "marts.lifecycle_transitions", C360):
+        marts = (HISTORY, "marts.lifecycle_transitions", C360, SCHEME_STAGES, DAILY, FLOWS, SURVIVAL)
+        for table in (*marts, SEGMENTS, "segments.segment_members", ACTIVITY):
             assert warehouse.scalar(f"select count(*) from {table}") >= 2, table
 
 

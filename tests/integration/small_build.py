@@ -89,6 +89,18 @@ def build(warehouse: Warehouse, *, version: int = 1, customers: int = 12, run_id
             select {customer} as customer_id, 'new' as from_stage, 'active' as to_stage, {moment} as moved_at,
                 1.5::double as days_in_stage, {marker} as reason_code
             from {everybody}""",
+        "marts.customer_scheme_stages": f"""
+            select {customer} as customer_id, 'google_ads' as scheme, {marker} as stage, {moment} as stage_since_at
+            from {everybody}""",
+        "marts.lifecycle_stage_daily": f"""
+            select date '2024-01-01' as stage_date, 'lifecycle' as scheme, {marker} as stage,
+                {customers} as customer_count, {customers} as entered_count, 0 as left_count""",
+        "marts.lifecycle_stage_flows": f"""
+            select 'new' as from_stage, 'active' as to_stage, {version} as move_count, 1.0::double as exit_rate""",
+        "marts.lifecycle_stage_survival": f"""
+            select 'new' as stage, 0 as day_number, {customers} as at_risk_count, 1.0::double as survival_rate""",
+        "marts.lifecycle_bottlenecks": f"""
+            select 'new' as stage, {customers} as customer_count, {version} as stay_count""",
         "marts.revenue_monthly": f"""
             select date '2024-01-01' as revenue_month, {version} as order_count, {customers} as customer_count,
                 1.0::decimal(18, 4) as net_revenue_amount""",

@@ -1,4 +1,4 @@
-{#- Lists, where DuckDB and Spark differ. -#}
+{#- Lists and texts, where DuckDB and Spark differ. -#}
 
 {% macro list_median(list) -%}
     {#- The median of a list of doubles; null for an empty one. -#}
@@ -34,4 +34,18 @@
 {%- endmacro %}
 {% macro spark__last_known(column, window) -%}
     last_value({{ column }}, true) over {{ window }}
+{%- endmacro %}
+
+{% macro short_hash(text) -%}
+    {#-
+        Twelve letters for any text, 72 bits of its hash: engines keep so short a text in place, and sort and join it
+        as fast as a number. Two of ten million texts share one with a chance of one in 94 million.
+    -#}
+    {{ adapter.dispatch('short_hash')(text) }}
+{%- endmacro %}
+{% macro duckdb__short_hash(text) -%}
+    to_base64(unhex(substr(md5({{ text }}), 1, 18)))
+{%- endmacro %}
+{% macro spark__short_hash(text) -%}
+    base64(unhex(substr(md5({{ text }}), 1, 18)))
 {%- endmacro %}
