@@ -1,5 +1,5 @@
 -- Grain: one row per customer and interval of one state of activity, on PostHog's rolling windows of 30 days.
--- People of one account share it, as they share the stage.
+-- People of one account share it, as they share the stage, each from when they were first known.
 -- Active = did something in the window before now; new = for the first time ever; returning = also in the window
 -- before that; resurrecting = not in that one, but earlier; dormant = the rest, also before anything was done.
 -- Activity comes in runs whose events lie at most a window apart, so a state changes only where a run begins, a window
@@ -131,13 +131,24 @@ states as (
         -- keys
         members.customer_id,
         -- facts
-        intervals.previous_activity_state,
+        case
+            when
+                members.member_since_at is null
+                or intervals.valid_from_at > members.member_since_at
+                then intervals.previous_activity_state
+        end as previous_activity_state,
         intervals.activity_state,
         -- times
-        intervals.valid_from_at,
+        greatest(intervals.valid_from_at, members.member_since_at) as valid_from_at,
         intervals.valid_to_at
     from intervals
-    inner join members on intervals.lifecycle_id = members.lifecycle_id
+    inner join members
+        on intervals.lifecycle_id = members.lifecycle_id
+        and (
+            members.member_since_at is null
+            or intervals.valid_to_at is null
+            or intervals.valid_to_at > members.member_since_at
+        )
 )
 
 select * from states

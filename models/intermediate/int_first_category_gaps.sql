@@ -12,7 +12,7 @@ orders as (select * from {{ ref('int_orders') }}),
 lines as (
     select *
     from {{ ref('int_order_lines') }}
-    where category is not null and not is_return
+    where category is not null and not is_return and not is_zero
 ),
 
 personas as (select * from {{ ref('int_lifecycle_personas') }}),
@@ -27,11 +27,13 @@ purchases_ranked as (
             order by paid_at asc nulls last, source_system asc nulls last, record_id asc nulls last
         ) as purchase_rank
     from purchases
+    where order_key is not null
 ),
 
 first_categories as (
     select
         purchases_ranked.lifecycle_id,
+        purchases_ranked.paid_at as known_at,
         {{ category_level('lines.category', 'settings.expansion_category_level') }} as category,
         cast(sum(lines.line_amount - lines.discount_amount) as decimal(18, 4)) as category_amount
     from purchases_ranked
@@ -43,6 +45,7 @@ first_categories as (
     where purchases_ranked.purchase_rank = 1
     group by
         purchases_ranked.lifecycle_id,
+        purchases_ranked.paid_at,
         {{ category_level('lines.category', 'settings.expansion_category_level') }}
 ),
 
@@ -50,17 +53,20 @@ categories_ranked as (
     select
         lifecycle_id,
         category,
+        known_at,
         row_number() over (
             partition by lifecycle_id
             order by category_amount desc nulls last, category asc nulls last
         ) as category_rank
     from first_categories
+    where category_amount > 0
 ),
 
 gaps as (
     select
         categories_ranked.lifecycle_id,
-        category_gaps.order_gap_days
+        category_gaps.order_gap_days,
+        categories_ranked.known_at
     from categories_ranked
     left join personas on categories_ranked.lifecycle_id = personas.lifecycle_id
     inner join category_gaps

@@ -1,4 +1,5 @@
--- Grain: one row per event (purchase or refund) that changes how many paid days of a lifecycle are not fully refunded.
+-- Grain: one row per event (purchase, its replacement or refund) that changes how many paid days of a lifecycle are not
+-- fully refunded.
 
 with
 
@@ -14,6 +15,17 @@ changes_unioned as (
         1 as purchase_change,
         paid_at as changed_at
     from purchases
+    where replaced_at is null or replaced_at > paid_at
+    union all
+    -- The order takes over.
+    select
+        lifecycle_id,
+        paid_date,
+        event_id,
+        -1 as purchase_change,
+        replaced_at as changed_at
+    from purchases
+    where replaced_at > paid_at
     union all
     select
         purchases.lifecycle_id,

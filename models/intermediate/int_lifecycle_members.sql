@@ -10,7 +10,14 @@ accounts as (select * from {{ ref('int_customer_fields') }} where field_name = '
 
 settings as (select * from {{ ref('stg_lifecycle_settings') }} where threshold_persona = 'default'),
 
-customers as (select distinct customer_id from links),
+-- A record without a date has always been there.
+customers as (
+    select
+        customer_id,
+        min(coalesce(linked_at, cast('0001-01-01 00:00:00' as timestamp))) as first_linked_at
+    from links
+    group by customer_id
+),
 
 members as (
     select
@@ -19,10 +26,23 @@ members as (
         {{ short_hash(
             "case when settings.per_account = 1 and accounts.field_value is not null"
             " then 'account:' || accounts.field_value else customers.customer_id end"
-        ) }} as lifecycle_id
+        ) }} as lifecycle_id,
+        customers.first_linked_at
     from customers
     cross join settings
     left join accounts on customers.customer_id = accounts.customer_id
+),
+
+-- Whoever joins an account later has no part in its past; null: from the beginning, as who is alone.
+members_dated as (
+    select
+        -- keys
+        customer_id,
+        lifecycle_id,
+        -- times
+        case when count(*) over (partition by lifecycle_id) > 1 then first_linked_at end
+            as member_since_at
+    from members
 )
 
-select * from members
+select * from members_dated

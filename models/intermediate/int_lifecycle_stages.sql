@@ -1,5 +1,5 @@
 -- Grain: one row per customer and interval in which no fact changes and no clock runs out, with its stage and flags.
--- People of one account share its lifecycle.
+-- People of one account share its lifecycle, each from when they were first known.
 
 {% set facts = lifecycle_fact_columns() %}
 
@@ -97,12 +97,18 @@ stages as (
                 then judged_in_words.possible_risk_reason
         end as risk_reason,
         -- times
-        judged_in_words.valid_from_at,
+        greatest(judged_in_words.valid_from_at, members.member_since_at) as valid_from_at,
         judged_in_words.valid_to_at,
         -- what was known
         {{ list_columns(facts, 'judged_in_words') }}
     from judged_in_words
-    inner join members on judged_in_words.lifecycle_id = members.lifecycle_id
+    inner join members
+        on judged_in_words.lifecycle_id = members.lifecycle_id
+        and (
+            members.member_since_at is null
+            or judged_in_words.valid_to_at is null
+            or judged_in_words.valid_to_at > members.member_since_at
+        )
 )
 
 select * from stages

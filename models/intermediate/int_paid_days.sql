@@ -84,7 +84,9 @@ expectations as (
             as expected_order_gap_days
     from gaps_collected
     left join personas on gaps_collected.lifecycle_id = personas.lifecycle_id
-    left join category_gaps on gaps_collected.lifecycle_id = category_gaps.lifecycle_id
+    left join category_gaps
+        on gaps_collected.lifecycle_id = category_gaps.lifecycle_id
+        and gaps_collected.paid_at >= category_gaps.known_at
     inner join
         settings
         on coalesce(personas.threshold_persona, 'default') = settings.threshold_persona

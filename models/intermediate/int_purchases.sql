@@ -1,5 +1,6 @@
 -- Grain: one row per thing that was paid for: an order that cost something, or a period of a paid subscription.
--- An order that names the subscription stands for the period that begins on its day, so that its refund counts.
+-- An order that names the subscription stands for the period that begins on its day, from its own moment on: then its
+-- refund counts.
 
 with
 
@@ -18,7 +19,8 @@ order_purchases as (
         order_id as record_id,
         subscription_id is null and not is_renewal as is_one_off,
         order_date as paid_date,
-        ordered_at as paid_at
+        ordered_at as paid_at,
+        cast(null as timestamp) as replaced_at
     from orders
 ),
 
@@ -29,7 +31,18 @@ periods as (
     from changes
 ),
 
--- Two systems that tell of one event tell of one period.
+period_orders as (
+    select
+        customer_id,
+        id_namespace,
+        subscription_id,
+        order_date,
+        min(ordered_at) as ordered_at
+    from orders
+    where subscription_id is not null
+    group by customer_id, id_namespace, subscription_id, order_date
+),
+
 period_purchases as (
     select
         periods.customer_id,
@@ -39,13 +52,14 @@ period_purchases as (
         periods.subscription_event_id as record_id,
         false as is_one_off,
         periods.paid_date,
-        periods.occurred_at as paid_at
+        periods.occurred_at as paid_at,
+        period_orders.ordered_at as replaced_at
     from periods
-    anti join orders
-        on periods.customer_id = orders.customer_id
-        and periods.id_namespace = orders.id_namespace
-        and periods.subscription_id = orders.subscription_id
-        and periods.paid_date = orders.order_date
+    left join period_orders
+        on periods.customer_id = period_orders.customer_id
+        and periods.id_namespace = period_orders.id_namespace
+        and periods.subscription_id = period_orders.subscription_id
+        and periods.paid_date = period_orders.order_date
 ),
 
 purchases_unioned as (
@@ -67,7 +81,8 @@ purchases as (
         purchases_unioned.is_one_off,
         -- times
         purchases_unioned.paid_date,
-        purchases_unioned.paid_at
+        purchases_unioned.paid_at,
+        purchases_unioned.replaced_at
     from purchases_unioned
     inner join members on purchases_unioned.customer_id = members.customer_id
 )

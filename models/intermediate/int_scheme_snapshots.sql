@@ -37,7 +37,7 @@ changes as (
     union all
     select
         members.customer_id,
-        paid_days.paid_date as changed_date,
+        greatest(paid_days.paid_date, {{ local_date('members.member_since_at') }}) as changed_date,
         0 as order_change,
         0 as revenue_change,
         cast(null as timestamp) as ordered_at,

@@ -46,7 +46,15 @@ events_marked as (
 last_numbers as (
     select
         *,
-        coalesce(max(case when is_payment then event_number end) over so_far, 0) as payment_number,
+        coalesce(
+            max(
+                case
+                    when is_payment or (event_number = 1 and event_kind = 'ended') then event_number
+                end
+            )
+                over so_far,
+            0
+        ) as payment_number,
         coalesce(
             max(case when is_payment or event_kind = 'resumed' then event_number end) over so_far, 0
         ) as beginning_number,

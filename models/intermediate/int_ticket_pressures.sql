@@ -5,6 +5,8 @@ with
 
 tickets as (select * from {{ ref('stg_tickets') }}),
 
+ticket_statuses as (select * from {{ ref('ticket_statuses') }}),
+
 links as (select * from {{ source('identity', 'record_links') }} where record_table = 'tickets'),
 
 members as (select * from {{ ref('int_lifecycle_members') }}),
@@ -19,13 +21,18 @@ tickets_held as (
         tickets.reason,
         settings.pressing_tickets,
         tickets.opened_at,
-        tickets.solved_at,
+        -- A status that says so without a date was that of the beginning.
+        case
+            when tickets.solved_at is not null then greatest(tickets.solved_at, tickets.opened_at)
+            when not ticket_statuses.is_open then tickets.opened_at
+        end as solved_at,
         {{ add_days('tickets.opened_at', 'settings.pressing_days') }} as forgotten_at
     from tickets
     inner join links
         on tickets.source_system = links.source_system
         and tickets.ticket_id = links.record_id
     inner join members on links.customer_id = members.customer_id
+    left join ticket_statuses on tickets.ticket_status = ticket_statuses.ticket_status
     left join personas on members.lifecycle_id = personas.lifecycle_id
     inner join
         settings
@@ -39,7 +46,7 @@ spans as (
         'unsolved' as list_name,
         pressing_tickets,
         opened_at as begins_at,
-        least(coalesce(greatest(solved_at, opened_at), forgotten_at), forgotten_at) as ends_at
+        least(coalesce(solved_at, forgotten_at), forgotten_at) as ends_at
     from tickets_held
     union all
     select

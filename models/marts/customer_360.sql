@@ -68,6 +68,14 @@ highest_stages as (
     where stage_height = 1
 ),
 
+first_moments as (
+    select
+        customer_id,
+        min(valid_from_at) as first_seen_at
+    from history
+    group by customer_id
+),
+
 current_stages as (
     select
         customer_id,
@@ -186,7 +194,7 @@ published as (
         cast(null as decimal(18, 2)) as predicted_clv_12m_amount,
         cast(null as double) as engagement_index,
         -- times
-        current_facts.first_seen_at,
+        first_moments.first_seen_at,
         current_facts.first_paid_at as became_customer_at,
         current_facts.last_human_at as last_activity_at,
         orders.first_order_at,
@@ -208,6 +216,7 @@ published as (
     left join acquisitions on customers.customer_id = acquisitions.customer_id
     left join identifiers_counted on customers.customer_id = identifiers_counted.customer_id
     left join current_facts on customers.customer_id = current_facts.customer_id
+    left join first_moments on customers.customer_id = first_moments.customer_id
     left join highest_stages on customers.customer_id = highest_stages.customer_id
     left join current_stages on customers.customer_id = current_stages.customer_id
 )

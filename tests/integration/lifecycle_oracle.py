@@ -498,19 +498,19 @@ class Oracle:
         return not any(one_off < at < one_off + seconds(clocks.due_days) for one_off in one_offs)
 
     def _first_category(self, paid: list[Record]) -> str | None:
-        """That of the largest line of the first paid order."""
-        worth = self._worth_by_category(paid[0], by_line=True) if paid else {}
-        return max(worth, key=lambda category: worth[category]) if worth else None
+        """The one that most of the first paid order was spent on."""
+        worth = self._worth_by_category(paid[0]) if paid else {}
+        best = max(sorted(worth), key=lambda category: worth[category], default=None)
+        return best if best is not None and worth[best] > 0 else None
 
-    def _worth_by_category(self, order: Record, *, by_line: bool = False) -> dict[str, Decimal]:
+    def _worth_by_category(self, order: Record) -> dict[str, Decimal]:
         worth: dict[str, Decimal] = {}
         for line in self.lines.get(order["order_id"], []):
             if line["quantity"] > 0 and line["line_amount"] > 0 and line["product_id"] != "unlisted":
                 levels = CATEGORIES[int(line["product_id"][1:])].split(" > ")
                 category = " > ".join(levels[: int(self.rulebook.limits(None)["expansion_category_level"])])
                 amount = line["line_amount"] - (line["discount_amount"] or 0)
-                before = worth.get(category, Decimal(0))
-                worth[category] = max(before, amount) if by_line else before + amount
+                worth[category] = worth.get(category, Decimal(0)) + amount
         return worth
 
     def _revenue(self, order: Record) -> Decimal:
