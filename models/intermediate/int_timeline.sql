@@ -29,7 +29,20 @@ subscription_events as (select * from {{ ref('stg_subscription_events') }}),
 
 consents as (select * from {{ ref('stg_consents') }}),
 
-links as (select * from {{ source('identity', 'record_links') }}),
+-- Each read once, and no wider than it is used: most of the cost of a timeline is finding whose a record is.
+touchpoint_links as (
+    select * from {{ source('identity', 'record_links') }} where record_table = 'touchpoints'
+),
+
+record_links as (
+    select *
+    from {{ source('identity', 'record_links') }}
+    where record_table not in ('touchpoints', 'consents')
+),
+
+consent_links as (
+    select * from {{ source('identity', 'record_links') }} where record_table = 'consents'
+),
 
 members as (select * from {{ ref('int_lifecycle_members') }}),
 
@@ -284,8 +297,6 @@ loyalty_programme_events as (
 ),
 
 records_unioned as (
-    select * from touchpoint_events
-    union all
     select * from order_events
     union all
     select * from contact_events
@@ -301,9 +312,38 @@ records_unioned as (
     select * from loyalty_programme_events
 ),
 
+touchpoints_linked as (
+    select
+        touchpoint_links.customer_id,
+        concat_ws(
+            ':',
+            touchpoint_events.event_kind,
+            touchpoint_events.source_system,
+            touchpoint_events.record_id
+        ) as event_id,
+        touchpoint_events.event_name,
+        touchpoint_events.channel,
+        touchpoint_events.source_system,
+        touchpoint_events.session_id,
+        touchpoint_events.order_id,
+        touchpoint_events.ticket_id,
+        touchpoint_events.campaign_id,
+        touchpoint_events.product_id,
+        touchpoint_events.amount,
+        touchpoint_events.currency,
+        true as is_touchpoint,
+        touchpoint_events.is_machine,
+        touchpoint_events.is_good_review,
+        touchpoint_events.occurred_at
+    from touchpoint_events
+    inner join touchpoint_links
+        on touchpoint_events.source_system = touchpoint_links.source_system
+        and touchpoint_events.record_id = touchpoint_links.record_id
+),
+
 records_linked as (
     select
-        links.customer_id,
+        record_links.customer_id,
         concat_ws(
             ':',
             records_unioned.event_kind,
@@ -320,15 +360,15 @@ records_linked as (
         records_unioned.product_id,
         records_unioned.amount,
         records_unioned.currency,
-        records_unioned.event_kind = 'touchpoint' as is_touchpoint,
+        false as is_touchpoint,
         records_unioned.is_machine,
         records_unioned.is_good_review,
         records_unioned.occurred_at
     from records_unioned
-    inner join links
-        on records_unioned.record_table = links.record_table
-        and records_unioned.source_system = links.source_system
-        and records_unioned.record_id = links.record_id
+    inner join record_links
+        on records_unioned.record_table = record_links.record_table
+        and records_unioned.source_system = record_links.source_system
+        and records_unioned.record_id = record_links.record_id
 ),
 
 refunds_linked as (
@@ -413,7 +453,7 @@ consent_moments as (
 -- Records that say the same of one person at one moment are one event.
 consents_linked as (
     select distinct
-        links.customer_id,
+        consent_links.customer_id,
         consent_moments.source_system,
         consent_moments.channel,
         consent_moments.purpose,
@@ -422,10 +462,9 @@ consents_linked as (
         consent_moments.event_name,
         consent_moments.occurred_at
     from consent_moments
-    inner join links
-        on links.record_table = 'consents'
-        and consent_moments.source_system = links.source_system
-        and consent_moments.record_id = links.record_id
+    inner join consent_links
+        on consent_moments.source_system = consent_links.source_system
+        and consent_moments.record_id = consent_links.record_id
 ),
 
 consent_events as (
@@ -466,28 +505,29 @@ orders_told as (
         min(occurred_at) as first_told_at,
         max(occurred_at) as last_told_at
     from records_linked
-    where not is_touchpoint and order_id is not null
+    where order_id is not null
     group by
         customer_id,
         order_id,
         event_name
 ),
 
-records_told_once as (
-    select records_linked.*
-    from records_linked
+touchpoints_told_once as (
+    select touchpoints_linked.*
+    from touchpoints_linked
     anti join orders_told
-        on records_linked.is_touchpoint
-        and records_linked.customer_id = orders_told.customer_id
-        and records_linked.order_id = orders_told.order_id
-        and records_linked.event_name = orders_told.event_name
-        and records_linked.occurred_at
+        on touchpoints_linked.customer_id = orders_told.customer_id
+        and touchpoints_linked.order_id = orders_told.order_id
+        and touchpoints_linked.event_name = orders_told.event_name
+        and touchpoints_linked.occurred_at
         between {{ add_days('orders_told.first_told_at', '-1') }}
         and {{ add_days('orders_told.last_told_at', '1') }}
 ),
 
 events_unioned as (
-    select * from records_told_once
+    select * from touchpoints_told_once
+    union all
+    select * from records_linked
     union all
     select * from refunds_linked
     union all
