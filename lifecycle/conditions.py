@@ -48,7 +48,15 @@ YES_NO = ("is_", "has_")
 TEXT_ENDINGS = ("_reason", "_tier", "_name", "_category")
 """How the name of a fact ends that is a text; those in ``_at`` are times, all others are numbers."""
 
-SENTENCE_KINDS: dict[str, Kind] = {"days_since": "time", "whole": "number", "text": "text"}
+SENTENCE_KINDS: dict[str, tuple[Kind, ...]] = {
+    "before": ("time",),
+    "days": ("time", "number"),
+    "days_since": ("time",),
+    "whole": ("number",),
+    "text": ("text",),
+}
+"""Placeholder of a sentence → the kinds of facts that it takes."""
+
 KIND_NAMES: dict[Kind, str] = {"number": "a number", "text": "a text", "time": "a time"}
 MAX_LENGTH = 2_000
 
@@ -126,21 +134,21 @@ def sentence_mistakes(sentence: str, words: Words) -> Iterator[Mistake]:
         if kind not in SENTENCE_KINDS:
             yield Mistake(
                 f"a sentence knows no '{kind}'{hint(kind, SENTENCE_KINDS)}",
-                "Known: {days_since:fact_at}, {whole:fact}, {text:fact}.",
+                "Known: {before:fact_at}, {days:fact}, {days_since:fact_at}, {whole:fact}, {text:fact}.",
             )
         elif fact not in words.facts:
             yield Mistake(f"'{fact}' in the sentence is no fact{hint(fact, words.facts)}", f"Facts: {FACTS_FILE}.")
-        elif kind_of(fact) != SENTENCE_KINDS[kind]:
+        elif kind_of(fact) not in SENTENCE_KINDS[kind]:
+            needed = " or ".join(KIND_NAMES[one] for one in SENTENCE_KINDS[kind])
             yield Mistake(
-                f"{{{kind}:{fact}}} needs {KIND_NAMES[SENTENCE_KINDS[kind]]}, and '{fact}' is"
-                f" {KIND_NAMES[kind_of(fact)]}",
-                "days_since takes a fact in _at, whole a number, text a text.",
+                f"{{{kind}:{fact}}} needs {needed}, and '{fact}' is {KIND_NAMES[kind_of(fact)]}",
+                "before and days_since take a fact in _at, days that or a number, whole a number, text a text.",
             )
     rest = _PLACEHOLDER.sub("", sentence)
     if "{" in rest or "}" in rest:
         yield Mistake(
             "a brace in the sentence opens or closes no placeholder",
-            "Write {days_since:fact_at}, {whole:fact} or {text:fact}, without blanks inside.",
+            "Write {before:fact_at}, {days:fact}, {whole:fact} or {text:fact}, without blanks inside.",
         )
 
 

@@ -48,7 +48,10 @@
 {%- endmacro %}
 
 {% macro compile_sentence(sentence) -%}
-    {#- 'no order for {days_since:last_paid_at} days' as an SQL text; an unknown fact reads 'unknown'. -#}
+    {#-
+        'no order for {days:last_paid_at}' as an SQL text. It is said of `valid_from_at`, and read later: so a time lies
+        some days before, and not ago. What is not known reads 'unknown'.
+    -#}
     {%- set parts = modules.re.split('\\{(\\w+):(\\w+)\\}', sentence) -%}
     {%- set texts = [] -%}
     {%- for index in range(0, parts | length, 3) -%}
@@ -56,24 +59,35 @@
             {%- do texts.append("'" ~ (parts[index] | replace("'", "''")) ~ "'") -%}
         {%- endif -%}
         {%- if index + 2 < parts | length -%}
-            {%- set kind, fact = parts[index + 1], parts[index + 2] -%}
-            {%- if kind == 'days_since' -%}
-                {%- set number = 'floor(' ~ days_between(fact, 'valid_from_at') ~ ')' -%}
-            {%- elif kind == 'whole' -%}
-                {%- set number = 'round(' ~ fact ~ ')' -%}
-            {%- elif kind == 'text' -%}
-                {%- set number = none -%}
-            {%- else -%}
-                {{ exceptions.raise_compiler_error("A sentence knows days_since, whole and text, not '" ~ kind ~ "': " ~ sentence) }}
-            {%- endif -%}
-            {%- if number is none -%}
-                {%- do texts.append("coalesce(" ~ fact ~ ", 'unknown')") -%}
-            {%- else -%}
-                {%- do texts.append("coalesce(cast(cast(" ~ number ~ " as bigint) as string), 'unknown')") -%}
-            {%- endif -%}
+            {%- do texts.append(compile_placeholder(parts[index + 1], parts[index + 2], sentence)) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(texts | join(' || ')) }}
+{%- endmacro %}
+
+{% macro compile_placeholder(kind, fact, sentence) -%}
+    {%- set since = 'floor(' ~ days_between(fact, 'valid_from_at') ~ ')' -%}
+    {%- set rounded = since if fact.endswith('_at') else 'round(' ~ fact ~ ')' -%}
+    {%- set number = 'cast(' ~ rounded ~ ' as bigint)' -%}
+    {%- set counted = 'cast(' ~ number ~ ' as string)' -%}
+    {%- if kind == 'text' -%}
+        {{ return("replace(coalesce(" ~ fact ~ ", 'unknown'), '_', ' ')") }}
+    {%- elif kind in ('days_since', 'whole') -%}
+        {{ return("coalesce(" ~ counted ~ ", 'unknown')") }}
+    {%- elif kind == 'days' -%}
+        {{ return(
+            "coalesce(" ~ counted ~ " || case when " ~ number ~ " = 1 then ' day' else ' days' end, 'an unknown number of days')"
+        ) }}
+    {%- elif kind == 'before' -%}
+        {{ return(
+            "case when " ~ number ~ " < 1 then 'just before' when " ~ number ~ " = 1 then '1 day before'"
+            ~ " else coalesce(" ~ counted ~ " || ' days before', 'at an unknown time') end"
+        ) }}
+    {%- else -%}
+        {{ exceptions.raise_compiler_error(
+            "A sentence knows before, days, days_since, whole and text, not '" ~ kind ~ "': " ~ sentence
+        ) }}
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro rule_cases() -%}

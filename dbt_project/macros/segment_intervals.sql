@@ -64,7 +64,7 @@
             {% if exit_sentence -%}
             {{ compile_sentence(exit_sentence) }}
             {%- else -%}
-            'now ' || stage || ': ' || {{ rule_sentence_case() }}
+            'now ' || replace(stage, '_', ' ') || ': ' || {{ rule_sentence_case() }}
             {%- endif %} as exit_reason
         from moments
     ),

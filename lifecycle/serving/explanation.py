@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -90,7 +90,10 @@ class Profile:
 
 @dataclass(frozen=True)
 class StageInterval:
-    """A stage and why. ``until_at`` is null while it lasts; the evidence is the event that caused it."""
+    """A stage and why. ``until_at`` is null while it lasts; the evidence is the event that caused it.
+
+    Where people of an account share its stages, the event may be a colleague's: ``evidence_customer_id`` says whose.
+    """
 
     stage: str
     since_at: datetime | None
@@ -100,6 +103,8 @@ class StageInterval:
     evidence_event_id: str | None
     evidence_event_name: str | None
     evidence_at: datetime | None
+    evidence_customer_id: str | None = None
+    evidence_description: str | None = None
 
 
 @dataclass(frozen=True)
@@ -280,6 +285,8 @@ class Explanation:
     previous_id: str | None
     basis: Basis
     profile: Profile
+    colleagues: list[str]
+    """Customer ids of those who share the account, and with it the stage."""
     stage: StageInterval | None
     flags: Flags | None
     earlier_stages: list[StageInterval]
@@ -360,6 +367,7 @@ def _gather(reading: Reading, found: Found, typed: str, day: date) -> Explanatio
             lists_from=lists_from,
         ),
         profile=_profile(row),
+        colleagues=_colleagues(reading, row),
         stage=stages[0] if stages else None,
         flags=None if is_past_day else _flags(row),
         earlier_stages=stages[1 : STAGES + 1],
@@ -403,23 +411,41 @@ def _flags(row: dict[str, Any]) -> Flags:
     )
 
 
+def _colleagues(reading: Reading, row: dict[str, Any]) -> list[str]:
+    if row.get("account_key") is None or reading.settings.lifecycle.per != "account":
+        return []
+    return [
+        customer
+        for (customer,) in reading.warehouse.rows(
+            "select customer_id from marts.customer_360 where account_key = ? and customer_id <> ?"
+            " order by customer_id",
+            [row["account_key"], row["customer_id"]],
+        )
+    ]
+
+
 # --- history ---------------------------------------------------------------------------------------------------------
 
 
 def _stages(reading: Reading, customer: str, end: datetime) -> list[StageInterval]:
     """The stages up to a moment, latest first; the first of them has not ended by then."""
+    rows = reading.warehouse.rows(
+        "select history.stage, history.valid_from_at,"
+        " case when history.valid_to_at < $end then history.valid_to_at end, history.reason_code, history.reason,"
+        " history.evidence_event_id, evidence.event_name, evidence.occurred_at, evidence.customer_id"
+        " from marts.customer_lifecycle_history as history left join marts.customer_timeline as evidence"
+        " on history.evidence_event_id = evidence.event_id"
+        " where history.customer_id = $customer and history.valid_from_at < $end"
+        f" order by history.valid_from_at desc limit {STAGES + 1}",
+        {"customer": customer, "end": end},
+    )
+    words = event_words() if rows else {}
+    intervals = [StageInterval(*row) for row in rows]
     return [
-        StageInterval(*row)
-        for row in reading.warehouse.rows(
-            "select history.stage, history.valid_from_at,"
-            " case when history.valid_to_at < $end then history.valid_to_at end, history.reason_code, history.reason,"
-            " history.evidence_event_id, evidence.event_name, evidence.occurred_at"
-            " from marts.customer_lifecycle_history as history left join marts.customer_timeline as evidence"
-            " on history.evidence_event_id = evidence.event_id and evidence.customer_id = $customer"
-            " where history.customer_id = $customer and history.valid_from_at < $end"
-            f" order by history.valid_from_at desc limit {STAGES + 1}",
-            {"customer": customer, "end": end},
-        )
+        one
+        if one.evidence_event_name is None
+        else replace(one, evidence_description=_described(one.evidence_event_name, words))
+        for one in intervals
     ]
 
 
@@ -448,10 +474,14 @@ def _timeline(reading: Reading, customer: str, end: datetime) -> tuple[list[Even
     )
     words = event_words() if rows else {}
     events = [
-        Event(event_id, occurred_at, name, words.get(name, name.replace("_", " ")), *others)
+        Event(event_id, occurred_at, name, _described(name, words), *others)
         for event_id, occurred_at, name, *others, _ in rows
     ]
     return events, rows[0][-1] if rows else 0
+
+
+def _described(event_name: str, words: dict[str, str]) -> str:
+    return words.get(event_name, event_name.replace("_", " "))
 
 
 def event_words() -> dict[str, str]:

@@ -64,9 +64,20 @@ OPERATIONS = {"add": "added", "update": "updated", "remove": "removed"}
 
 RISKS = {
     "overdue": "the next order is overdue",
-    "all_refunded": "everything was given back",
-    "quiet": "nothing heard lately",
+    "all_refunded": "everything they paid for was refunded",
+    "past_due": "a payment for their subscription failed",
+    "paused": "their subscription is paused",
+    "cancelling": "they asked to cancel their subscription",
+    "usage_falling": "they use the product far less than they used to",
+    "low_nps": "they would not recommend us",
+    "low_csat": "they were not satisfied when last asked",
+    "tickets": "several support cases lately, open or about the same thing",
+    "quiet": "one purchase, and nothing heard lately",
 }
+"""Risk of ``lifecycle_risks`` → what it is that speaks for leaving."""
+
+SHOWN_COLLEAGUES = 5
+"""So many people of the account are named."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,8 @@ def _words(name: str | None) -> str:
 def _who(explanation: Explanation, zone: ZoneInfo) -> Section:
     profile = explanation.profile
     kinds = {
-        "customer": f"a customer since {day(profile.became_customer_at, zone)}",
+        "customer": f"a customer since {day(profile.became_customer_at, zone)}"
+        + (", through their account" if explanation.colleagues and not profile.order_count else ""),
         "lead": "a lead: known by name or address, nothing paid yet",
         "visitor": "a visitor, known by a cookie alone",
     }
@@ -140,6 +152,8 @@ def _who(explanation: Explanation, zone: ZoneInfo) -> Section:
     elif explanation.found_by != "customer id":
         known = f", in {', '.join(explanation.found_in)}" if explanation.found_in else ""
         rows.append(("looked for", f"{explanation.looked_for}: {explanation.found_by}{known}"))
+    if explanation.colleagues:
+        rows.append(("account", _shared(explanation.colleagues)))
     place = ", ".join(part for part in (profile.city, profile.region, profile.country) if part)
     rows.append(("place", place or "not known"))
     seen = f"first {day(profile.first_seen_at, zone)}" if profile.first_seen_at else "no record of them has a date"
@@ -168,6 +182,13 @@ def _who(explanation: Explanation, zone: ZoneInfo) -> Section:
     return Section("Who it is", note, rows)
 
 
+def _shared(colleagues: list[str]) -> str:
+    others = "1 other person" if len(colleagues) == 1 else f"{len(colleagues):,} other people"
+    more = len(colleagues) - SHOWN_COLLEAGUES
+    named = [*colleagues[:SHOWN_COLLEAGUES], *([f"{more:,} more"] if more > 0 else [])]
+    return f"shares an account, and with it the stage, with {others}: {', '.join(named)}"
+
+
 def _value(explanation: Explanation) -> Iterator[tuple[str, str]]:
     profile = explanation.profile
     said = []
@@ -190,28 +211,28 @@ def _stage(explanation: Explanation, zone: ZoneInfo) -> Section:
     title = f"Stage on {basis.as_of}" if basis.is_past_day else "Stage"
     if stage is None:
         return Section(title, rows=[("not known", f"On {basis.as_of} nobody knew them yet.")])
-    rows = [(_words(stage.stage), _why(stage, zone))]
+    rows = [(_words(stage.stage), _why(stage, zone)), *_evidence(stage, explanation, zone)]
     flags = explanation.flags
     if flags is not None:
         if flags.is_at_risk:
             risk = RISKS.get(flags.risk_reason or "", _words(flags.risk_reason))
-            rows.append(("at risk", f"shows signs of leaving: {risk}"))
+            rows.append(("risk", f"shows signs of leaving: {risk}"))
         names = (
             ("loyal", flags.is_loyal),
             ("an advocate", flags.is_advocate),
-            ("buying new kinds of things", flags.is_expanding),
+            ("lately chose a larger plan or something of a new kind", flags.is_expanding),
         )
         held = [name for name, is_held in names if is_held]
         if held:
             rows.append(("also", ", ".join(held)))
         if flags.highest_stage_reached and flags.highest_stage_reached != stage.stage:
-            rows.append(("highest", f"reached {_words(flags.highest_stage_reached)}"))
+            rows.append(("highest", f"came as far as {_words(flags.highest_stage_reached)}"))
     for number, earlier in enumerate(explanation.earlier_stages):
         label = "before" if number == 0 else ""
         rows.append(
             (
                 label,
-                f"{day(earlier.since_at, zone)} to {day(earlier.until_at, zone)}"
+                f"{_stay(earlier.since_at, earlier.until_at, zone)}"
                 f"  {_words(earlier.stage)}: {earlier.reason or 'no reason known'}",
             )
         )
@@ -221,10 +242,24 @@ def _stage(explanation: Explanation, zone: ZoneInfo) -> Section:
 def _why(stage: StageInterval, zone: ZoneInfo) -> str:
     if stage.since_at is None:
         return "nothing they did has a date"
-    said = f"since {day(stage.since_at, zone)}: {stage.reason or 'no reason known'}"
-    if stage.evidence_at is not None and stage.evidence_at != stage.since_at:
-        said += f" (counted from {_words(stage.evidence_event_name)} on {day(stage.evidence_at, zone)})"
-    return said
+    return f"since {day(stage.since_at, zone)}: {stage.reason or 'no reason known'}"
+
+
+def _evidence(stage: StageInterval, explanation: Explanation, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
+    """The event that the stage is counted from, and whose it is if it is a colleague's."""
+    if stage.evidence_at is None:
+        return
+    # What stands in brackets tells a source's record from the same event of another, and nothing more.
+    said = f"{(stage.evidence_description or '').partition(' (')[0]} on {day(stage.evidence_at, zone)}"
+    if stage.evidence_customer_id != explanation.profile.customer_id:
+        said += f", with {stage.evidence_customer_id} of the same account"
+    yield "evidence", said
+
+
+def _stay(since_at: datetime | None, until_at: datetime | None, zone: ZoneInfo) -> str:
+    """From when to when; a single day is said once."""
+    since, until = day(since_at, zone), day(until_at, zone)
+    return since if since == until else f"{since} to {until}"
 
 
 def _segments(explanation: Explanation, zone: ZoneInfo) -> Iterator[Section]:
@@ -240,7 +275,7 @@ def _segments(explanation: Explanation, zone: ZoneInfo) -> Iterator[Section]:
 
 
 def _left(one: Membership, zone: ZoneInfo) -> tuple[str, str]:
-    stay = f"{day(one.since_at, zone)} to {day(one.until_at, zone)}"
+    stay = _stay(one.since_at, one.until_at, zone)
     return _words(one.segment_name), f"{stay}: {one.entry_reason}; left: {one.exit_reason or 'no reason known'}"
 
 

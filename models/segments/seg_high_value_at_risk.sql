@@ -6,7 +6,7 @@ with
 {{ segment_intervals(
     segment_name='high_value_at_risk',
     condition='is_at_risk and net_revenue_amount >= high_value_amount',
-    entry_sentence='at risk ({text:risk_reason}): no order for {days_since:last_paid_at} days, expected every {whole:expected_order_gap_days}; bought for {whole:net_revenue_amount} so far'
+    entry_sentence='at risk ({text:risk_reason}), last paid {before:last_paid_at}; bought for {whole:net_revenue_amount} so far'
 ) }}
 
 select * from memberships

@@ -6,7 +6,7 @@ with
 {{ segment_intervals(
     segment_name='lapsed',
     condition="stage = 'lapsed'",
-    entry_sentence='no order for {days_since:last_paid_at} days; expected every {whole:expected_order_gap_days}'
+    entry_sentence='no order for {days:last_paid_at}, expected after {days:expected_order_gap_days}'
 ) }}
 
 select * from memberships

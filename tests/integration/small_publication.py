@@ -1,7 +1,7 @@
 """A small publication by hand: a few people whose records, links and lists can be told apart at a glance.
 
 Ada is a customer with three contact records (crm 42, web 7, shop S-17), Bob a lead whose shop number is 42 as well,
-Carol a test person who shares Bob's email, and somebody a visitor. Ada was two customers before.
+Carol a test person who shares Bob's email and his account, and somebody a visitor. Ada was two customers before.
 """
 
 from __future__ import annotations
@@ -74,20 +74,21 @@ def _write_people(warehouse: Warehouse) -> None:
         " boolean, risk_reason varchar, highest_stage_reached varchar, email_consent boolean, sms_consent boolean,"
         " ads_consent boolean, city varchar, region varchar, country varchar, is_test boolean, is_employee boolean,"
         " is_anonymous boolean, source_count bigint, record_count bigint, contact_record_count bigint,"
-        " link_confidence double, predicted_clv_12m_amount decimal(18, 2), churn_score double, persona varchar",
+        " link_confidence double, predicted_clv_12m_amount decimal(18, 2), churn_score double, persona varchar,"
+        " account_key varchar",
         [
             (ADA, first, paid, datetime(2023, 11, 2), datetime(2023, 11, 1, 12), 2, "USD", "141.65", "70.83",
              "at_risk", "lapsed", datetime(2024, 1, 30), True, False, False, False, None, "retention", True, False,
-             True, "London", None, "GB", False, False, False, 3, 28, 3, 0.9, "80.00", 0.4, "x"),
+             True, "London", None, "GB", False, False, False, 3, 28, 3, 0.9, "80.00", 0.4, "x", None),
             (BOB, datetime(2023, 6, 1), None, None, None, 0, "USD", "0.00", None, "no_orders", "awareness",
              datetime(2023, 6, 1), False, False, False, False, None, "awareness", False, False, False, "Paris", None,
-             "FR", False, False, False, 2, 2, 2, 1.0, None, None, "x"),
+             "FR", False, False, False, 2, 2, 2, 1.0, None, None, "x", "crm:acme"),
             (CAROL, datetime(2023, 7, 1), None, None, None, 0, "USD", "0.00", None, "no_orders", "awareness",
              datetime(2023, 7, 1), False, False, False, True, "quiet", "awareness", True, True, True, None, None, None,
-             True, True, False, 1, 1, 1, 1.0, None, None, "x"),
+             True, True, False, 1, 1, 1, 1.0, None, None, "x", "crm:acme"),
             (VISITOR, None, None, None, None, 0, "USD", "0.00", None, "no_orders", "awareness", None, False, False,
              False, False, None, "awareness", False, False, False, None, None, None, False, False, True, 1, 1, 0, 0.95,
-             None, None, "x"),
+             None, None, "x", None),
         ],
     )  # fmt: skip
     _values(
@@ -201,11 +202,11 @@ def _write_history(warehouse: Warehouse, first: datetime, paid: datetime) -> Non
         " valid_from_at timestamp, valid_to_at timestamp",
         [
             (ADA, "awareness", "seen", "known, nothing bought", "touchpoint:web:t1", first, paid),
-            (ADA, "conversion", "new", "first order 0 days ago", "order:shop:16", paid, retained),
+            (ADA, "conversion", "new", "first purchase just before", "order:shop:16", paid, retained),
             (ADA, "retention", "repeat", "2 orders on different days", "order:shop:17", retained, lapsed),
-            (ADA, "lapsed", "overdue", "no order for 90 days; expected every 21", "order:shop:17", lapsed, None),
+            (ADA, "lapsed", "overdue", "no order for 90 days, expected after 21 days", "order:shop:17", lapsed, None),
             (BOB, "awareness", "seen", "known, nothing bought", "contact:crm:43", datetime(2023, 6, 1), None),
-            (CAROL, "awareness", "seen", "known, nothing bought", "contact:web:9", datetime(2023, 7, 1), None),
+            (CAROL, "awareness", "seen", "known, nothing bought", "contact:crm:43", datetime(2023, 7, 1), None),
         ],
     )
     events = [
@@ -226,6 +227,8 @@ def _write_history(warehouse: Warehouse, first: datetime, paid: datetime) -> Non
             (ADA, "ticket:support:5", "ticket_opened", "chat", "support", None, "5", None, None, None, None,
              datetime(2023, 10, 2, 2, 30)),
             (ADA, "order:shop:17", "order_placed", "store", "shop", "17", None, None, None, "70.8500", "USD", retained),
+            (BOB, "contact:crm:43", "contact_created", None, "crm", None, None, None, None, None, None,
+             datetime(2023, 6, 1)),
         ],
     )  # fmt: skip
     _values(
@@ -237,13 +240,13 @@ def _write_history(warehouse: Warehouse, first: datetime, paid: datetime) -> Non
             (
                 "new_customers",
                 ADA,
-                "first order 0 days ago",
-                "first order 30 days ago",
+                "first purchase just before",
+                "first purchase 30 days before",
                 paid,
                 paid + timedelta(days=30),
             ),
             ("high_value_at_risk", ADA, "at risk (overdue)", "now lapsed", datetime(2024, 1, 2), lapsed),
-            ("lapsed", ADA, "no order for 90 days; expected every 21", None, lapsed, None),
+            ("lapsed", ADA, "no order for 90 days, expected after 21 days", None, lapsed, None),
             ("lapsed", CAROL, "no order for 99 days", None, lapsed, None),
         ],
     )
@@ -252,7 +255,7 @@ def _write_history(warehouse: Warehouse, first: datetime, paid: datetime) -> Non
         "segments.segment_members",
         "segment_name varchar, customer_id varchar, reason varchar, entered_at timestamp",
         [
-            ("lapsed", ADA, "no order for 90 days; expected every 21", lapsed),
+            ("lapsed", ADA, "no order for 90 days, expected after 21 days", lapsed),
             ("lapsed", CAROL, "no order for 99 days", lapsed),
         ],
     )

@@ -7,7 +7,9 @@ and changed.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +48,23 @@ with
 
 select * from memberships
 """
+
+RULE = """      id: big
+      stage: loyalty
+      condition: net_revenue_amount >= high_value_amount
+      sentence: bought for {whole:net_revenue_amount}
+      evidence: last_paid_at
+"""
+
+
+def put_in(project: str, before: str, rule: str) -> str:
+    """The dbt project with one more rule before another one; all are numbered anew."""
+    head, found, tail = project.partition(f"      id: {before}\n")
+    assert found, before
+    numbers = itertools.count(1)
+    return re.sub(
+        r"(?<=    - precedence: )\d+", lambda _: str(next(numbers)), f"{head}{rule}    - precedence: 0\n{found}{tail}"
+    )
 
 
 class Repository:
@@ -129,17 +148,12 @@ def compared(repository: Repository) -> Iterator[tuple[Comparison, dict[str, str
         monkeypatch.setattr(versions, "PROJECT_DIR", repository.root)
         config = repository.shop.config
         config.write_text(config.read_text().replace("default_order_gap_days: 20", "default_order_gap_days: 60"))
+        rules = repository.root / "dbt_project" / "dbt_project.yml"
+        rules.write_text(put_in(rules.read_text(), "signals", RULE))
         repository.change(
             "dbt_project/dbt_project.yml",
-            "    - id: signals\n      stage: at_risk\n",
-            "    - id: big\n      stage: loyalty\n      condition: net_revenue_amount >= high_value_amount\n"
-            "      sentence: bought for {whole:net_revenue_amount}\n      evidence: last_paid_at\n"
-            "    - id: signals\n      stage: at_risk\n",
-        )
-        repository.change(
-            "dbt_project/dbt_project.yml",
-            "sentence: first order delivered or used",
-            "sentence: first order has arrived",
+            "sentence: one purchase kept so far, delivered or first used",
+            "sentence: one purchase has arrived",
         )
         folder = repository.root / "models" / "segments"
         (folder / "seg_dear.sql").write_text(SEGMENT)
@@ -183,7 +197,11 @@ def test_a_changed_threshold_and_rule_are_told_by_whom_they_move(compared: tuple
     }
     assert [(one.name, one.before, one.after) for one in comparison.rules] == [
         ("rule big", None, "net_revenue_amount >= high_value_amount"),
-        ("rule activated, sentence", "first order delivered or used", "first order has arrived"),
+        (
+            "rule activated, sentence",
+            "one purchase kept so far, delivered or first used {before:first_activated_at}",
+            "one purchase has arrived {before:first_activated_at}",
+        ),
     ]
     assert {file.path for file in comparison.files} == {
         "company/lifecycle.yml",
@@ -198,7 +216,7 @@ def test_a_changed_threshold_and_rule_are_told_by_whom_they_move(compared: tuple
     # The eight late and dear customers of tests/orchestration/conftest.py: with a longer rhythm nobody is late.
     assert flows["at_risk", "loyalty"].customer_count == 8
     example = flows["at_risk", "loyalty"].examples[0]
-    assert "expected every" in str(example.before.reason) and "bought for" in str(example.after.reason)
+    assert "expected after" in str(example.before.reason) and "bought for" in str(example.after.reason)
     for stage in day.stages:
         left = sum(flow.customer_count for flow in day.flows if flow.from_stage == stage.name)
         entered = sum(flow.customer_count for flow in day.flows if flow.to_stage == stage.name)

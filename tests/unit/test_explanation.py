@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lifecycle.errors import LifecycleError
 from lifecycle.identity.decisions import Record, write_decision
@@ -22,9 +24,9 @@ from lifecycle.serving.lookup import (
     open_current,
     review_pairs,
 )
-from lifecycle.serving.narration import narrate, sureness
+from lifecycle.serving.narration import RISKS, narrate, sureness
 from lifecycle.serving.publication import current
-from lifecycle.settings import IdentitySettings, Settings
+from lifecycle.settings import PROJECT_DIR, IdentitySettings, LifecycleThresholds, Settings
 from tests.integration.small_publication import (
     ADA,
     BOB,
@@ -244,6 +246,32 @@ def decide(settings: Settings, left: Record, right: Record, decision: str) -> st
     ).decision_id
 
 
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_rule_and_sign_has_a_sentence_that_people_can_read() -> None:
+    """No code words, no word for time that is wrong when it is read later, and no plural that one day would break."""
+    rules = yaml.safe_load((PROJECT_DIR / "dbt_project" / "dbt_project.yml").read_text())["vars"]["lifecycle_rules"]
+    sentences = {
+        f"{rule['id']} {case['id']}": str(case["sentence"]) for rule in rules for case in rule.get("signs", [rule])
+    }
+    for segment in (PROJECT_DIR / "models" / "segments").glob("seg_*.sql"):
+        for number, sentence in enumerate(re.findall(r"_sentence='([^']+)'", segment.read_text())):
+            sentences[f"{segment.stem} {number}"] = sentence
+    assert len(sentences) > 30
+    for place, sentence in sentences.items():
+        words = re.sub(r"\{\w+:\w+\}", "", sentence)
+        assert words.strip() and "_" not in words, place
+        assert not re.search(r"\bago\b|\btoday\b|\byesterday\b|\bnow\b", words), place
+        assert not re.search(r"\{(?:days_since|whole):\w+\} (?!of |so far)\w", sentence), place
+
+
+def test_every_risk_has_words_and_no_others_have() -> None:
+    risks = yaml.safe_load((PROJECT_DIR / "dbt_project" / "dbt_project.yml").read_text())["vars"]["lifecycle_risks"]
+    assert [risk["id"] for risk in risks] == list(RISKS)
+    assert all(words and "_" not in words for words in RISKS.values())
+
+
 # --- telling ---------------------------------------------------------------------------------------------------------
 
 
@@ -252,11 +280,11 @@ def test_an_explanation_says_who_where_and_why(published: Settings) -> None:
     assert "a customer since 2023-02-01" in said["Who it is"]
     assert "London, GB" in said["Who it is"] and "2 orders, 141.65 USD" in said["Who it is"]
     assert "80.00 USD expected" in said["Who it is"] and "yes to email, ads" in said["Who it is"]
-    assert "lapsed: since 2024-01-29: no order for 90 days; expected every 21" in said["Stage"]
-    assert "counted from order placed on 2023-11-01" in said["Stage"]
-    assert "also: loyal" in said["Stage"] and "reached retention" in said["Stage"]
-    assert "2023-02-01 to 2023-11-01  conversion: first order 0 days ago" in said["Stage"]
-    assert said["Segments"].strip() == "lapsed: since 2024-01-29: no order for 90 days; expected every 21"
+    assert "lapsed: since 2024-01-29: no order for 90 days, expected after 21 days" in said["Stage"]
+    assert "evidence: An order was placed on 2023-11-01" in said["Stage"].splitlines()
+    assert "also: loyal" in said["Stage"] and "came as far as retention" in said["Stage"]
+    assert "2023-02-01 to 2023-11-01  conversion: first purchase just before" in said["Stage"]
+    assert said["Segments"].strip() == "lapsed: since 2024-01-29: no order for 90 days, expected after 21 days"
     assert "high value at risk: 2024-01-01 to 2024-01-29" in said["Left in the 90 days before"]
     assert "left: now lapsed" in said["Left in the 90 days before"]
     assert "new customers" not in said["Left in the 90 days before"]
@@ -291,11 +319,24 @@ def test_test_people_employees_leads_and_visitors_are_told_apart(published: Sett
     carol = told(explain(published, CAROL), published)
     assert "a lead" in carol["Who it is"]
     assert "marked as a test person; marked as an employee" in carol["Who it is"]
-    assert "at risk: shows signs of leaving: nothing heard lately" in carol["Stage"]
+    assert "risk: shows signs of leaving: one purchase, and nothing heard lately" in carol["Stage"]
     visitor = told(explain(published, VISITOR), published)
     assert "a visitor, known by a cookie alone" in visitor["Who it is"]
     assert "awareness: nothing they did has a date" in visitor["Stage"]
     assert "known by a cookie alone" in visitor["Identifiers"]
+
+
+def test_people_of_an_account_are_told_that_they_share_its_stage_and_whose_event_it_was(published: Settings) -> None:
+    carol = explain(published, CAROL)
+    assert carol.colleagues == [BOB]
+    said = told(carol, published)
+    assert f"account: shares an account, and with it the stage, with 1 other person: {BOB}" in said["Who it is"]
+    assert f"evidence: A contact record was made on 2023-05-31, with {BOB} of the same account" in said["Stage"]
+    bob = told(explain(published, BOB), published)["Stage"]
+    assert "evidence: A contact record was made on 2023-05-31" in bob.splitlines()
+    alone = published.model_copy(update={"lifecycle": LifecycleThresholds(per="customer")})
+    assert explain(alone, CAROL).colleagues == []
+    assert "account" not in told(explain(published, ADA), published)["Who it is"]
 
 
 def test_an_old_id_is_told_to_be_one(published: Settings) -> None:
@@ -436,7 +477,7 @@ def test_a_publication_whose_folder_is_gone_is_a_message(own: Settings) -> None:
 JSON_KEYS = {
     "": {
         "looked_for", "found_by", "found_in", "previous_id", "basis", "profile", "stage", "flags", "earlier_stages",
-        "segments", "left_segments", "identifiers", "links", "timeline", "event_count", "lists",
+        "segments", "left_segments", "identifiers", "links", "timeline", "event_count", "lists", "colleagues",
     },
     "basis": {
         "run_id", "published_as_of", "published_at", "as_of", "is_past_day", "timezone", "personal_data_problem",
@@ -444,7 +485,7 @@ JSON_KEYS = {
     },
     "stage": {
         "stage", "since_at", "until_at", "reason_code", "reason", "evidence_event_id", "evidence_event_name",
-        "evidence_at",
+        "evidence_at", "evidence_customer_id", "evidence_description",
     },
     "links": {
         "contacts", "others", "linked_pairs", "review_pairs", "changes", "decisions", "decisions_problem",

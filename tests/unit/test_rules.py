@@ -521,10 +521,10 @@ TERMS = {
 SENTENCES = {
     "an unknown kind": Case(
         SAYS_FIRST,
-        "sentence: '{days:last_paid_at}'\n",
-        "sentence: '{days_since:last_paid_at}'\n",
-        "{days:",
-        ("a sentence knows no 'days'",),
+        "sentence: '{ago:last_paid_at}'\n",
+        "sentence: '{before:last_paid_at}'\n",
+        "{ago:",
+        ("a sentence knows no 'ago'",),
     ),
     "a sentence with an unknown fact": Case(
         SAYS_FIRST,
@@ -546,6 +546,20 @@ SENTENCES = {
         "sentence: '{whole:due_days}'\n",
         "{days_since:due_days}",
         ("{days_since:due_days} needs a time, and 'due_days' is a number",),
+    ),
+    "a number before": Case(
+        SAYS_FIRST,
+        "sentence: '{before:due_days}'\n",
+        "sentence: '{days:due_days}'\n",
+        "{before:due_days}",
+        ("{before:due_days} needs a time, and 'due_days' is a number",),
+    ),
+    "the days of a text": Case(
+        SAYS_FIRST,
+        "sentence: '{days:risk_reason}'\n",
+        "sentence: '{days:last_paid_at}'\n",
+        "{days:risk_reason}",
+        ("{days:risk_reason} needs a time or a number, and 'risk_reason' is a text",),
     ),
     "a time as a number": Case(
         SAYS_FIRST,
