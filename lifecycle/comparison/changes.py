@@ -7,7 +7,7 @@ Does not belong here: where the two histories come from (``versions.py``, ``publ
 Both sides stand in one connection as views: ``before_history`` and ``after_history`` (customer_id, stage, reason_code,
 reason, valid_from_at, valid_to_at), ``before_segments`` and ``after_segments`` (segment_name, customer_id,
 entry_reason, valid_from_at, valid_to_at), and where one has them ``before_schemes`` and ``after_schemes`` (scheme,
-customer_id, stage). Nobody is identified by more than the customer id.
+customer_id, stage, stage_order). Nobody is identified by more than the customer id.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class DayChanges:
 
 @dataclass(frozen=True)
 class SchemeChange:
-    """A vocabulary of stages: ``kind`` is new, gone or changed; ``moved_count`` people stand elsewhere in it."""
+    """A vocabulary of stages: ``kind`` is new, gone or changed; ``moved_count`` people stand elsewhere in it.
+
+    Of a new or gone one, ``moved_count`` are all who stand in it. The stages are in the scheme's own order.
+    """
 
     scheme: str
     kind: str
@@ -155,7 +158,7 @@ def compare(
         compared.append(_compare_day(warehouse, day, end, order, examples))
     progress.debug("comparing the histories")
     end = max(end for _, end in days)
-    schemes = _compare_schemes(warehouse, order) if has_schemes else None
+    schemes = _compare_schemes(warehouse) if has_schemes else None
     return Changes(tuple(compared), schemes, _compare_histories(warehouse, end, order))
 
 
@@ -305,11 +308,20 @@ def _compare_segments(warehouse: Warehouse, end: datetime, examples: int) -> tup
     return tuple(changes)
 
 
-def _compare_schemes(warehouse: Warehouse, order: _Order) -> tuple[SchemeChange, ...]:
+def _compare_schemes(warehouse: Warehouse) -> tuple[SchemeChange, ...]:
+    # The scheme of that name is the stages themselves, which are compared already.
     counted = warehouse.rows(
         "select scheme, before_schemes.stage, after_schemes.stage, count(*) from before_schemes"
-        " full join after_schemes using (scheme, customer_id) group by all"
+        " full join after_schemes using (scheme, customer_id) where scheme <> 'lifecycle' group by all"
     )
+    places = {
+        (scheme, stage): place
+        for scheme, stage, place in warehouse.rows(
+            "select scheme, stage, coalesce(min(stage_order) filter (is_after), min(stage_order)) from"
+            " (select scheme, stage, stage_order, false as is_after from before_schemes union all"
+            " select scheme, stage, stage_order, true as is_after from after_schemes) group by all"
+        )
+    }
     changes = []
     for scheme in sorted({row[0] for row in counted}):
         pairs = [row[1:] for row in counted if row[0] == scheme]
@@ -317,7 +329,10 @@ def _compare_schemes(warehouse: Warehouse, order: _Order) -> tuple[SchemeChange,
         had, has = (any(pair[side] is not None for pair in pairs) for side in (0, 1))
         if not moved:
             continue
-        stages = sorted({stage for pair in pairs for stage in pair[:2] if stage is not None}, key=order)
+        stages = sorted(
+            {stage for pair in pairs for stage in pair[:2] if stage is not None},
+            key=lambda stage, scheme=scheme: (places[scheme, stage], stage),  # type: ignore[misc]
+        )
         changes.append(
             SchemeChange(
                 scheme,

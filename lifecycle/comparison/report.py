@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
@@ -70,7 +71,7 @@ def tell_comparison(comparison: Comparison, zone: ZoneInfo) -> list[Section]:
     return [
         Section(title, tuple(lines), level=1),
         *_tell_files(comparison.files, (*comparison.settings, *comparison.rules)),
-        *_tell_changes(changes, zone),
+        *_tell_changes(changes, comparison.as_of, zone),
     ]
 
 
@@ -137,22 +138,28 @@ def _people(count: int) -> str:
     return "1 person" if count == 1 else f"{count:,} people"
 
 
+def _stand(count: int) -> str:
+    return "stands" if count == 1 else "stand"
+
+
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _moved(day: DayChanges) -> str:
     if not day.moved_count:
-        return f"At the end of {day.day} all {_people(day.customer_count)} stand where they stood."
+        return f"At the end of {day.day} everybody stands where they stood ({_people(day.customer_count)})."
     share = day.moved_count / day.customer_count
     return (
-        f"At the end of {day.day} {_people(day.moved_count)} of {day.customer_count:,} ({share:.1%}) stand elsewhere."
+        f"At the end of {day.day} {_people(day.moved_count)} of {day.customer_count:,} ({share:.1%})"
+        f" {_stand(day.moved_count)} elsewhere."
     )
 
 
 def _told_history(changes: Changes) -> str:
     history = changes.history
-    said = f"Over the whole history, {_people(history.changed_count)} were in other stages or at other times"
+    were = "was" if history.changed_count == 1 else "were"
+    said = f"Over the whole history, {_people(history.changed_count)} {were} in other stages or at other times"
     if history.reworded_count:
         said += f"; for {history.reworded_count:,} more only the reasons differ"
     return said + "."
@@ -178,7 +185,7 @@ def _tell_files(files: Sequence[ChangedFile], values: Sequence[ChangedValue]) ->
         )
 
 
-def _tell_changes(changes: Changes, zone: ZoneInfo) -> Iterator[Section]:
+def _tell_changes(changes: Changes, as_of: date | None, zone: ZoneInfo) -> Iterator[Section]:
     for day in changes.days:
         yield from _tell_day(day, zone)
     if changes.schemes is not None:
@@ -186,10 +193,14 @@ def _tell_changes(changes: Changes, zone: ZoneInfo) -> Iterator[Section]:
             yield Section("Schemes", ("In every named scheme everybody stands where they stood.",))
         for scheme in changes.schemes:
             title = f"Scheme {scheme.scheme}" + ("" if scheme.kind == "changed" else f" ({scheme.kind})")
-            yield _tell_counts(title, scheme.stages, f"{_people(scheme.moved_count)} stand elsewhere.")
+            who = f"{_people(scheme.moved_count)} {_stand(scheme.moved_count)}"
+            said = {"new": f"{who} in it.", "gone": f"{_people(scheme.moved_count)} stood in it."}
+            yield _tell_counts(
+                f"{title} at the end of {as_of}", scheme.stages, said.get(scheme.kind, f"{who} elsewhere.")
+            )
     if changes.history.entries:
         yield _tell_counts(
-            f"Moves into a stage in the last {ENTRY_DAYS} days",
+            f"Moves into a stage in the {ENTRY_DAYS} days to the end of {max(day.day for day in changes.days)}",
             changes.history.entries,
         )
 

@@ -222,9 +222,9 @@ def _show_schemes(warehouse: Warehouse) -> bool:
         warehouse.run(
             f"create temp view {side}_schemes as "
             + (
-                f"select scheme, customer_id, stage from {side}_version.marts.customer_scheme_stages"
+                f"select scheme, customer_id, stage, stage_order from {side}_version.marts.customer_scheme_stages"
                 if f"{side}_version" in there
-                else "select '' as scheme, '' as customer_id, '' as stage where false"
+                else "select '' as scheme, '' as customer_id, '' as stage, 0 as stage_order where false"
             )
         )
     return bool(there)

@@ -233,7 +233,7 @@ def test_equal_histories_have_no_differences(tmp_path: Path) -> None:
         changes = compare(warehouse, DAYS, examples=3, has_schemes=False)
     assert changes.is_none
     assert changes.history.changed_count == changes.history.reworded_count == 0
-    assert "stand where they stood" in as_markdown(tell_comparison(comparison_of(changes), ZONE))
+    assert "everybody stands where they stood" in as_markdown(tell_comparison(comparison_of(changes), ZONE))
 
 
 def test_schemes_are_new_gone_changed_or_not_worth_a_word(tmp_path: Path) -> None:
@@ -243,19 +243,32 @@ def test_schemes_are_new_gone_changed_or_not_worth_a_word(tmp_path: Path) -> Non
         for side, rows in (
             (
                 "before",
-                "('same', 'c1', 'lead'), ('old', 'c1', 'lead'), ('moved', 'c1', 'lead'), ('moved', 'c2', 'won')",
+                "('same', 'c1', 'lead', 1), ('old', 'c1', 'lead', 1), ('moved', 'c1', 'won', 1),"
+                " ('moved', 'c2', 'ex', 2), ('lifecycle', 'c1', 'awareness', 1)",
             ),
-            ("after", "('same', 'c1', 'lead'), ('fresh', 'c1', 'won'), ('moved', 'c1', 'won'), ('moved', 'c2', 'won')"),
+            (
+                "after",
+                "('same', 'c1', 'lead', 1), ('fresh', 'c1', 'won', 1), ('fresh', 'c2', 'won', 1),"
+                " ('moved', 'c1', 'ex', 2), ('moved', 'c2', 'ex', 2), ('lifecycle', 'c1', 'loyalty', 9)",
+            ),
         ):
-            warehouse.run(f"create table {side}_schemes as from (values {rows}) as rows(scheme, customer_id, stage)")
-        schemes = compare(warehouse, DAYS, examples=0, has_schemes=True).schemes
+            warehouse.run(
+                f"create table {side}_schemes as from (values {rows}) as rows(scheme, customer_id, stage, stage_order)"
+            )
+        changes = compare(warehouse, DAYS, examples=0, has_schemes=True)
+    schemes = changes.schemes
     assert schemes is not None
     assert [(one.scheme, one.kind, one.moved_count) for one in schemes] == [
-        ("fresh", "new", 1),
+        ("fresh", "new", 2),
         ("moved", "changed", 1),
         ("old", "gone", 1),
     ]
-    assert schemes[1].stages == (Count("lead", 1, 0), Count("won", 1, 2))
+    # In the scheme's own order; the stages themselves are told elsewhere, and not as a scheme once more.
+    assert schemes[1].stages == (Count("won", 1, 0), Count("ex", 1, 2))
+    said = as_markdown(tell_comparison(comparison_of(changes), ZONE))
+    assert "Scheme fresh (new) at the end of 2024-06-30\n\n2 people stand in it." in said
+    assert "Scheme moved at the end of 2024-06-30\n\n1 person stands elsewhere." in said
+    assert "Scheme old (gone) at the end of 2024-06-30\n\n1 person stood in it." in said
 
 
 # --- telling it ------------------------------------------------------------------------------------------------------
