@@ -6,7 +6,25 @@ with
 
 activity_states as (select * from {{ ref('int_activity_states') }}),
 
-current_facts as (select * from {{ ref('int_lifecycle_stages') }} where valid_to_at is null),
+stages as (select * from {{ ref('int_lifecycle_stages') }}),
+
+stages_since as (
+    select
+        customer_id,
+        min(valid_from_at) as first_seen_at
+    from stages
+    group by customer_id
+),
+
+current_facts as (
+    select
+        stages.customer_id,
+        stages.last_human_at,
+        stages_since.first_seen_at
+    from stages
+    inner join stages_since on stages.customer_id = stages_since.customer_id
+    where stages.valid_to_at is null
+),
 
 since as (
     select

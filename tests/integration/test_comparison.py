@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -129,17 +130,21 @@ def compared(repository: Repository) -> Iterator[tuple[Comparison, dict[str, str
         monkeypatch.setattr(versions, "PROJECT_DIR", repository.root)
         config = repository.shop.config
         config.write_text(config.read_text().replace("default_order_gap_days: 20", "default_order_gap_days: 60"))
-        repository.change(
-            "dbt_project/dbt_project.yml",
-            "    - id: signals\n      stage: at_risk\n",
-            "    - id: big\n      stage: loyalty\n      condition: net_revenue_amount >= high_value_amount\n"
-            "      sentence: bought for {whole:net_revenue_amount}\n      evidence: last_paid_at\n"
-            "    - id: signals\n      stage: at_risk\n",
+        rules = repository.root / "dbt_project" / "dbt_project.yml"
+        before_it, signals, after_it = rules.read_text().partition("    - precedence: 9\n      id: signals\n")
+        assert signals
+        later = re.sub(r"- precedence: (\d+)", lambda rule: f"- precedence: {int(rule[1]) + 1}", signals + after_it)
+        rules.write_text(
+            before_it
+            + "    - precedence: 9\n      id: big\n      stage: loyalty\n"
+            + "      condition: net_revenue_amount >= high_value_amount\n"
+            + "      sentence: bought for {whole:net_revenue_amount}\n      evidence: last_paid_at\n"
+            + later
         )
         repository.change(
             "dbt_project/dbt_project.yml",
-            "sentence: first order delivered or used",
-            "sentence: first order has arrived",
+            "sentence: first purchase delivered or used {days_since:first_activated_at} days ago",
+            "sentence: first purchase has arrived",
         )
         folder = repository.root / "models" / "segments"
         (folder / "seg_dear.sql").write_text(SEGMENT)
@@ -183,7 +188,11 @@ def test_a_changed_threshold_and_rule_are_told_by_whom_they_move(compared: tuple
     }
     assert [(one.name, one.before, one.after) for one in comparison.rules] == [
         ("rule big", None, "net_revenue_amount >= high_value_amount"),
-        ("rule activated, sentence", "first order delivered or used", "first order has arrived"),
+        (
+            "rule activated, sentence",
+            "first purchase delivered or used {days_since:first_activated_at} days ago",
+            "first purchase has arrived",
+        ),
     ]
     assert {file.path for file in comparison.files} == {
         "company/lifecycle.yml",
