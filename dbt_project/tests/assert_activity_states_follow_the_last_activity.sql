@@ -8,21 +8,28 @@ activity_states as (select * from {{ ref('int_activity_states') }}),
 
 stages as (select * from {{ ref('int_lifecycle_stages') }}),
 
-current_facts as (select * from stages where valid_to_at is null),
-
--- Whoever joins an account later has no part in its past, so their history begins later than its first event.
-histories as (
+stages_since as (
     select
         customer_id,
-        min(valid_from_at) as begins_at
+        min(valid_from_at) as first_seen_at
     from stages
     group by customer_id
+),
+
+current_facts as (
+    select
+        stages.customer_id,
+        stages.last_human_at,
+        stages_since.first_seen_at
+    from stages
+    inner join stages_since on stages.customer_id = stages_since.customer_id
+    where stages.valid_to_at is null
 ),
 
 since as (
     select
         customer_id,
-        min(valid_from_at) as begins_at
+        min(valid_from_at) as first_seen_at
     from activity_states
     group by customer_id
 ),
@@ -35,9 +42,8 @@ differences as (
         open_intervals.activity_state
     from current_facts
     full outer join open_intervals on current_facts.customer_id = open_intervals.customer_id
-    left join histories on current_facts.customer_id = histories.customer_id
     left join since on current_facts.customer_id = since.customer_id
-    where since.begins_at is distinct from histories.begins_at
+    where since.first_seen_at is distinct from current_facts.first_seen_at
         or coalesce(open_intervals.activity_state = 'dormant', false)
         is distinct from coalesce(
             -- The last moment that is known is just before the day's end.

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle.build import Build, create_tables, local_midnight_after, write_rules
 from lifecycle.errors import LifecycleError
+from lifecycle.rules import check_rules
 from lifecycle.settings import PROJECT_DIR, LifecycleThresholds, Settings, load_settings
 from lifecycle.state import run_lock
 from lifecycle.timing import progress
@@ -172,11 +173,12 @@ def build_variant(
     the tables of ``WANTED_IF_THERE``; and reads the copy, so it serves only while that is there.
 
     May be called again and again in one process, for one folder after the other.
-    Raises LifecycleError when a model cannot be built, and what ``copy_inputs`` raises.
+    Raises LifecycleError when the rules are wrong or a model cannot be built, and what ``copy_inputs`` raises.
     """
     scratch = settings.model_copy(
         update={"state_dir": str(into.resolve()), "lifecycle": thresholds or settings.lifecycle}
     )
+    check_rules()
     scratch.state.make()
     copied = inputs or copy_inputs(settings, into)
     build = Build("variant", as_of, local_midnight_after(as_of, settings))

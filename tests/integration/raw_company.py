@@ -21,6 +21,12 @@ from lifecycle.warehouse import Warehouse
 from tests.dbt.project import BEFORE_IDENTITY, DbtProject, empty_warehouse
 
 Record = dict[str, Any]
+FROM_THE_SHOP: Record = {
+    "source_system": "shop",
+    "id_namespace": "shop",
+    "batch_id": "b1",
+    "loaded_at": datetime(2024, 1, 1),
+}
 
 
 def midnight_after(day: date, zone: ZoneInfo) -> datetime:
@@ -28,19 +34,24 @@ def midnight_after(day: date, zone: ZoneInfo) -> datetime:
 
 
 def load(warehouse: Warehouse, tables: Mapping[str, Sequence[Record]], shuffle: random.Random | None = None) -> None:
-    """Insert records into ``raw``; a record says its own source where it is not the shop."""
-    for table, records in tables.items():
-        rows = [{"source_system": "shop", "id_namespace": "shop", **record} for record in records]
+    """Insert records into ``raw``; a record says its own source where it is not the shop.
+
+    ``shuffle`` changes what must not matter: the order of tables and rows, and when they were loaded.
+    """
+    names = sorted(tables)
+    if shuffle:
+        shuffle.shuffle(names)
+    for table in names:
+        rows = [FROM_THE_SHOP | record for record in tables[table]]
         if not rows:
             continue
         if shuffle:
             shuffle.shuffle(rows)
-        names = {name: None for row in rows for name in row}
-        warehouse.connection.register("incoming", pa.Table.from_pylist([names | row for row in rows]))
-        warehouse.run(
-            f"insert into raw.{table} by name select 'b1' as batch_id, timestamp '2024-01-01' as loaded_at, *"
-            " from incoming"
-        )
+            for row in rows:
+                row["loaded_at"] += timedelta(seconds=shuffle.randrange(86400))
+        columns: Record = {name: None for row in rows for name in row}
+        warehouse.connection.register("incoming", pa.Table.from_pylist([columns | row for row in rows]))
+        warehouse.run(f"insert into raw.{table} by name select * from incoming")
         warehouse.connection.unregister("incoming")
 
 

@@ -7,7 +7,6 @@ and changed.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
 import shutil
@@ -48,23 +47,6 @@ with
 
 select * from memberships
 """
-
-RULE = """      id: big
-      stage: loyalty
-      condition: net_revenue_amount >= high_value_amount
-      sentence: bought for {whole:net_revenue_amount}
-      evidence: last_paid_at
-"""
-
-
-def put_in(project: str, before: str, rule: str) -> str:
-    """The dbt project with one more rule before another one; all are numbered anew."""
-    head, found, tail = project.partition(f"      id: {before}\n")
-    assert found, before
-    numbers = itertools.count(1)
-    return re.sub(
-        r"(?<=    - precedence: )\d+", lambda _: str(next(numbers)), f"{head}{rule}    - precedence: 0\n{found}{tail}"
-    )
 
 
 class Repository:
@@ -149,10 +131,19 @@ def compared(repository: Repository) -> Iterator[tuple[Comparison, dict[str, str
         config = repository.shop.config
         config.write_text(config.read_text().replace("default_order_gap_days: 20", "default_order_gap_days: 60"))
         rules = repository.root / "dbt_project" / "dbt_project.yml"
-        rules.write_text(put_in(rules.read_text(), "signals", RULE))
+        before_it, signals, after_it = rules.read_text().partition("    - precedence: 9\n      id: signals\n")
+        assert signals
+        later = re.sub(r"- precedence: (\d+)", lambda rule: f"- precedence: {int(rule[1]) + 1}", signals + after_it)
+        rules.write_text(
+            before_it
+            + "    - precedence: 9\n      id: big\n      stage: loyalty\n"
+            + "      condition: net_revenue_amount >= high_value_amount\n"
+            + "      sentence: bought for {whole:net_revenue_amount}\n      evidence: last_paid_at\n"
+            + later
+        )
         repository.change(
             "dbt_project/dbt_project.yml",
-            "sentence: one purchase kept so far, delivered or first used",
+            "sentence: one purchase kept so far, delivered or first used {before:first_activated_at}",
             "sentence: one purchase has arrived",
         )
         folder = repository.root / "models" / "segments"
@@ -200,7 +191,7 @@ def test_a_changed_threshold_and_rule_are_told_by_whom_they_move(compared: tuple
         (
             "rule activated, sentence",
             "one purchase kept so far, delivered or first used {before:first_activated_at}",
-            "one purchase has arrived {before:first_activated_at}",
+            "one purchase has arrived",
         ),
     ]
     assert {file.path for file in comparison.files} == {

@@ -19,15 +19,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
-import pyarrow as pa
 import pytest
 import yaml
 
-from lifecycle.dbt import DBT_DIR, parsed_manifest
-from lifecycle.identity.resolution import Policy, resolve
+from lifecycle.dbt import DBT_DIR
 from lifecycle.settings import Expansion, LifecycleThresholds, Loyalty
-from lifecycle.warehouse import Warehouse
-from tests.dbt.project import BEFORE_IDENTITY, DbtProject, empty_warehouse
+from tests.dbt.project import DbtProject
 from tests.integration.lifecycle_lives import (
     AS_OF,
     CATEGORIES,
@@ -46,6 +43,7 @@ from tests.integration.lifecycle_lives import (
     seed,
 )
 from tests.integration.lifecycle_oracle import MAPPED, Oracle, Rulebook, Standing, scheme_stage
+from tests.integration.raw_company import build
 
 THRESHOLDS = LifecycleThresholds(
     default_order_gap_days=25,
@@ -88,30 +86,6 @@ Value = TypeVar("Value")
 # --- the models ------------------------------------------------------------------------------------------------------
 
 
-def load(warehouse: Warehouse, lives: list[Life], shuffle: random.Random | None = None) -> None:
-    products = [{"product_id": f"c{index}", "category": category} for index, category in enumerate(CATEGORIES)]
-    rows: Content = {"products": products}
-    for life in lives:
-        for person in life.people:
-            for table, records in person.records.items():
-                rows.setdefault(table, []).extend(records)
-    tables = sorted(rows)
-    if shuffle:
-        shuffle.shuffle(tables)
-    for table in tables:
-        records = [
-            {"source_system": "shop", "id_namespace": "shop", "batch_id": "b1", "loaded_at": datetime(2024, 1, 1)} | row
-            for row in rows[table]
-        ]
-        if shuffle:
-            shuffle.shuffle(records)
-            for record in records:
-                record["loaded_at"] += SECOND * shuffle.randrange(86400)
-        warehouse.connection.register("incoming", pa.Table.from_pylist(records))
-        warehouse.run(f"insert into raw.{table} by name select * from incoming")
-        warehouse.connection.unregister("incoming")
-
-
 def built(
     folder: Path,
     lives: list[Life],
@@ -119,22 +93,14 @@ def built(
     shuffle: random.Random | None = None,
     thresholds: LifecycleThresholds = THRESHOLDS,
 ) -> DbtProject:
-    """The models for one day, on a warehouse of their own."""
-    folder.mkdir()
-    environment = {
-        "LIFECYCLE_AS_OF": day.isoformat(),
-        "LIFECYCLE_AS_OF_END": midnight_after(day).isoformat(" "),
-        "LIFECYCLE_TIMEZONE": ZONE.key,
-    }
-    project = DbtProject(parsed_manifest(), folder, environment)
-    empty_warehouse(project.warehouse, thresholds)
-    with project.opened() as warehouse:
-        load(warehouse, lives, shuffle)
-    project.build(BEFORE_IDENTITY)
-    with project.opened() as warehouse:
-        resolve(warehouse, Policy())
-    project.build([f"+{table}" for table in TABLES], "--exclude", *BEFORE_IDENTITY)
-    return project
+    products = [{"product_id": f"c{index}", "category": category} for index, category in enumerate(CATEGORIES)]
+    tables: Content = {"products": products}
+    for life in lives:
+        for person in life.people:
+            for table, records in person.records.items():
+                tables.setdefault(table, []).extend(records)
+    select = [f"+{table}" for table in TABLES]
+    return build(folder, tables, day, select=select, zone=ZONE, thresholds=thresholds, shuffle=shuffle)
 
 
 def content(project: DbtProject) -> Content:

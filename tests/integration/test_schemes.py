@@ -23,15 +23,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from scipy import stats
 
-from lifecycle.identity.resolution import Policy, resolve
 from lifecycle.settings import PROJECT_DIR, LifecycleThresholds
-from lifecycle.warehouse import Warehouse
-from orchestration.dbt import parsed_manifest
-from tests.dbt.project import BEFORE_IDENTITY, DbtProject, empty_warehouse
+from tests.dbt.project import DbtProject
+from tests.integration.raw_company import Record, build
 
 ZONE = ZoneInfo("Europe/Berlin")
 FIRST_DAY = date(2022, 1, 10)
@@ -177,8 +174,8 @@ def an_order(person: Person, at: datetime, luck: random.Random) -> None:
 # --- the models ------------------------------------------------------------------------------------------------------
 
 
-def load(warehouse: Warehouse, people: list[Person]) -> None:
-    rows: dict[str, list[dict[str, Any]]] = {
+def built(folder: Path, people: list[Person], day: date) -> DbtProject:
+    rows: dict[str, list[Record]] = {
         "contacts": [
             {
                 "contact_id": person.name,
@@ -194,32 +191,8 @@ def load(warehouse: Warehouse, people: list[Person]) -> None:
     }
     # Somebody without a date is known, and has no history.
     rows["contacts"].append({"contact_id": "undated"})
-    for table, records in rows.items():
-        warehouse.connection.register("incoming", pa.Table.from_pylist(records))
-        warehouse.run(
-            f"insert into raw.{table} by name select 'shop' as source_system, 'shop' as id_namespace, 'b1' as batch_id,"
-            " timestamp '2024-01-01' as loaded_at, * from incoming"
-        )
-        warehouse.connection.unregister("incoming")
-
-
-def built(folder: Path, people: list[Person], day: date) -> DbtProject:
-    folder.mkdir()
-    environment = {
-        "LIFECYCLE_AS_OF": day.isoformat(),
-        "LIFECYCLE_AS_OF_END": midnight_after(day).isoformat(" "),
-        "LIFECYCLE_TIMEZONE": ZONE.key,
-    }
-    project = DbtProject(parsed_manifest(), folder, environment)
-    empty_warehouse(project.warehouse, THRESHOLDS)
-    with project.opened() as warehouse:
-        load(warehouse, people)
-    project.build(BEFORE_IDENTITY)
-    with project.opened() as warehouse:
-        resolve(warehouse, Policy())
     marts = ["+customer_scheme_stages", "+lifecycle_stage_daily", "+lifecycle_bottlenecks"]
-    project.build(marts, "--exclude", *BEFORE_IDENTITY)
-    return project
+    return build(folder, rows, day, select=marts, zone=ZONE, thresholds=THRESHOLDS)
 
 
 def table(project: DbtProject, sql: str) -> list[dict[str, Any]]:
