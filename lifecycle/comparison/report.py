@@ -158,8 +158,9 @@ def _moved(day: DayChanges) -> str:
 
 def _told_history(changes: Changes) -> str:
     history = changes.history
-    were = "was" if history.changed_count == 1 else "were"
-    said = f"Over the whole history, {_people(history.changed_count)} {were} in other stages or at other times"
+    who = _people(history.changed_count) if history.changed_count else "nobody"
+    were = "were" if history.changed_count > 1 else "was"
+    said = f"Over the whole history, {who} {were} in other stages or at other times"
     if history.reworded_count:
         said += f"; for {history.reworded_count:,} more only the reasons differ"
     return said + "."
