@@ -39,6 +39,8 @@ SCHEMES_FILE = "seeds/lifecycle_schemes.csv"
 FILES = (RULES_FILE, FACTS_FILE, STAGES_FILE, SCHEMES_FILE)
 
 REASON_FIELDS = ("condition", "sentence", "evidence")
+RISK_FLAG = "is_at_risk"
+"""Whether one of ``lifecycle_risks`` holds: no flag of the list, and schemes may name it like one."""
 SIGN_FIELDS = ("id", *REASON_FIELDS)
 LISTS: dict[str, tuple[str, ...]] = {
     "lifecycle_terms": ("id", "condition"),
@@ -676,12 +678,12 @@ def _scheme_row(
     if stage and stage not in stages:
         remedy = f"Stages: {', '.join(stages)} ({STAGES_FILE})."
         problems.add(SCHEMES_FILE, line, place, f"'{stage}' is no stage{hint(stage, stages)}", remedy)
-    usable = [flag for flag in flags if flag.startswith("is_")]
+    usable = [*(flag for flag in flags if flag.startswith("is_")), RISK_FLAG]
     if condition and condition not in usable:
         problem = f"'{condition}' is no flag of lifecycle_flags{hint(condition, usable)}"
         if condition in flags:
             problem = f"the flag '{condition}' is not named is_…, as those that schemes may use"
-        remedy = "A condition is empty or the id of a flag whose name begins with is_."
+        remedy = f"A condition is empty, {RISK_FLAG}, or the id of a flag whose name begins with is_."
         problems.add(SCHEMES_FILE, line, place, problem, remedy)
     precedence = row["precedence"]
     if not re.fullmatch(r"[1-9][0-9]*", precedence):

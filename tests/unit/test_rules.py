@@ -851,6 +851,10 @@ def test_every_mistake_says_what_to_do(tmp_path: Path) -> None:
             assert head.startswith("  ") or "things are wrong" in head or next_line.startswith("  "), said
 
 
+def test_a_scheme_may_tell_people_at_risk_apart(tmp_path: Path) -> None:
+    check_rules(write(tmp_path, schemes=SCHEMES.replace("is_weighing", "is_at_risk")))
+
+
 def test_a_project_needs_no_schemes_and_no_terms(tmp_path: Path) -> None:
     head, _, rest = RULES.partition("  lifecycle_terms:\n")
     without = head + rest[rest.index("  lifecycle_rules:") :]
