@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -325,30 +326,35 @@ RETURN_DAYS = 30
 
 @dataclass(frozen=True)
 class Lives:
-    """The stages of the customers, each with the person most of whose records it holds, beside that person's truth."""
+    """The stages of the customers, each with the person most of whose records it holds, beside that person's truth.
+
+    A person whom identity left in pieces is several customers; the main one holds most of their orders.
+    """
 
     warehouse: Warehouse
+    history: str
 
     @classmethod
-    def of(cls, warehouse: Warehouse, truth: Path) -> Lives:
+    def of(cls, warehouse: Warehouse, truth: Path, history: str = HISTORY) -> Lives:
         records, states = (literal(str(truth / f"{name}.parquet")) for name in ("records", "stages"))
         warehouse.run(
             "create or replace temp table owners as with counted as (select links.customer_id, truth.person_id,"
-            f" count(*) as record_count from {LINKS} as links inner join read_parquet({records}) as truth using"
+            " count(*) as record_count, count_if(record_table = 'orders') as order_count from"
+            f" {LINKS} as links inner join read_parquet({records}) as truth using"
             " (source_system, record_table, record_id) group by all), placed as (select *, row_number() over (partition"
             " by customer_id order by record_count desc, person_id) as place from counted), owned as (select * from"
             " placed where place = 1) select customer_id, person_id, row_number() over (partition by person_id"
-            " order by record_count desc, customer_id) = 1 as is_main from owned"
+            " order by order_count desc, record_count desc, customer_id) = 1 as is_main from owned"
         )
         warehouse.run(f"create or replace temp table states as select * from read_parquet({states})")
-        return cls(warehouse)
+        return cls(warehouse, history)
 
     def confusion(self, moments: Sequence[datetime], *, is_main: bool = False) -> Confusion:
-        """Over customers at each moment; with ``is_main`` over people, each by the customer with most of them."""
+        """Over customers at each moment; with ``is_main`` over people, each by their main customer."""
         return Confusion.of(
             self.warehouse.rows(
                 "select history.stage, states.state, count(*) from (select unnest($moments::timestamp[]) as moment)"
-                f" as moments inner join {HISTORY} as history on history.valid_from_at < moment and"
+                f" as moments inner join {self.history} as history on history.valid_from_at < moment and"
                 " (history.valid_to_at is null or history.valid_to_at >= moment) inner join temp.owners"
                 " using (customer_id) inner join temp.states on states.person_id = owners.person_id and states.from_at"
                 " < moment and (states.to_at is null or states.to_at >= moment) where owners.is_main or not $is_main"
@@ -361,7 +367,7 @@ class Lives:
         """Person → when their main customer stood in one of these stages, neighbouring intervals as one."""
         found: dict[str, list[Interval]] = {}
         for person, start, end in self.warehouse.rows(
-            f"select owners.person_id, valid_from_at, valid_to_at from {HISTORY} inner join temp.owners using"
+            f"select owners.person_id, valid_from_at, valid_to_at from {self.history} inner join temp.owners using"
             " (customer_id) where owners.is_main and list_contains(?, stage) order by person_id, valid_from_at",
             [list(stages)],
         ):
@@ -392,16 +398,48 @@ def truth() -> list[Figure]:
     config = folder / "lifecycle.yml"
     _run("run", [command, "run", "--config", str(config)])
     settings = load_settings(config)
+    first_days = [*(date(2025, month, 1) for month in range(2, 13)), date(2026, 1, 1)]
+    moments = [datetime.combine(day, clock(), settings.zone).astimezone(UTC).replace(tzinfo=None) for day in first_days]
     with open_duckdb(settings.state.warehouse, read_only=True, memory_limit="4GB") as warehouse:
-        lives = Lives.of(warehouse, folder / "truth")
-        year_end = datetime(2026, 1, 1, 5)
-        first_days = [date(2025, month, 1) for month in range(2, 13)]
-        moments = [
-            *(datetime.combine(day, datetime.min.time(), settings.zone).astimezone(UTC).replace(tzinfo=None)
-              for day in first_days),
-            year_end,
-        ]  # fmt: skip
-        return _judge(lives, moments)
+        gap = proposed_gap(_buyers_of(warehouse), moments[-1])
+        figures = _judge(Lives.of(warehouse, folder / "truth"), moments)
+    today = settings.lifecycle.default_order_gap_days
+    print(f"\nThe same with the usual gap that calibrate would propose, {gap} days in place of {today:g}:\n")
+    thresholds = settings.lifecycle.model_copy(update={"default_order_gap_days": float(gap)})
+    _job("variant", folder=folder, thresholds=thresholds.model_dump_json())
+    with open_duckdb(settings.state.warehouse, read_only=True, memory_limit="4GB") as warehouse:
+        warehouse.run(f"attach {literal(str(folder / 'variant' / 'warehouse.duckdb'))} as variant (read_only)")
+        other = Lives.of(warehouse, folder / "truth", f"variant.{HISTORY}")
+        people = other.confusion(moments, is_main=True)
+        print(f"agree: {_percent(people.agreement(EXPECTED))}; by direction: {_percent(people.agreement(ROUGHLY))}\n")
+        _show_found(people)
+        _show_delays(other, moments[-1])
+    return figures
+
+
+def _buyers_of(warehouse: Warehouse) -> dict[str, Buyer]:
+    """Customers with the beginnings of their paid days; subscribers do not choose when to pay."""
+    return {
+        lifecycle: Buyer(moments)
+        for lifecycle, moments in warehouse.rows(
+            "select lifecycle_id, list(paid_at order by paid_at) from intermediate.int_paid_days anti join (select"
+            " lifecycle_id from intermediate.int_subscriptions inner join intermediate.int_lifecycle_members using"
+            " (customer_id)) as subscribed using (lifecycle_id) group by lifecycle_id"
+        )
+    }
+
+
+def _variant_job(given: argparse.Namespace) -> None:
+    """The history of a company with other thresholds, beside the one it has."""
+    from lifecycle.comparison.variant import build_variant
+
+    settings = load_settings(given.folder / "lifecycle.yml")
+    with open_duckdb(settings.state.warehouse, read_only=True) as warehouse:
+        as_of = warehouse.scalar("select as_of from ops.build")
+    thresholds = LifecycleThresholds.model_validate_json(given.thresholds)
+    into = given.folder / "variant"
+    into.mkdir()
+    build_variant(settings, into, as_of=as_of, thresholds=thresholds, select=["customer_lifecycle_history"])
 
 
 def _judge(lives: Lives, moments: Sequence[datetime]) -> list[Figure]:
@@ -423,7 +461,21 @@ def _judge(lives: Lives, moments: Sequence[datetime]) -> list[Figure]:
     ]
     print(table(["stage", *STATES, "agrees", "of people"], rows + overall))
     print("\nagrees: the share of the stage that stood in a state it stands for. of people: each person once, by the")
-    print("customer that holds most of them; the difference is what identity leaves in pieces.\n")
+    print("customer that holds most of their orders; the difference is what identity leaves in pieces.\n")
+    gone = _show_found(people)
+    _show_delays(lives, moments[-1])
+    last = lives.confusion(moments[-1:], is_main=True)
+    print(f"\nOn the last day alone {_percent(last.agreement(EXPECTED))} of the people agree.")
+    return [
+        Figure("stages that agree, people", people.agreement(EXPECTED) * 100, at_least=60, unit="%"),
+        Figure("by direction, people", people.agreement(ROUGHLY) * 100, at_least=65, unit="%"),
+        Figure("precision of lapsed and churned", gone.precision * 100, at_least=50, unit="%"),
+        Figure("recall of gone", gone.recall * 100, at_least=50, unit="%"),
+    ]
+
+
+def _show_found(people: Confusion) -> Agreement:
+    """Print how well stages find states; returns that of lapsed and churned."""
     found: list[tuple[str, Agreement]] = [
         ("gone, by lapsed and churned", people.found(("lapsed", "churned"), ("gone",))),
         ("leaving, by at_risk", people.found(("at_risk",), ("leaving",))),
@@ -436,15 +488,7 @@ def _judge(lives: Lives, moments: Sequence[datetime]) -> list[Figure]:
             [[title, _percent(one.precision), _percent(one.recall)] for title, one in found],
         )
     )
-    _show_delays(lives, moments[-1])
-    last = lives.confusion(moments[-1:], is_main=True)
-    print(f"\nOn the last day alone {_percent(last.agreement(EXPECTED))} of the people agree.")
-    return [
-        Figure("stages that agree, people", people.agreement(EXPECTED) * 100, at_least=60, unit="%"),
-        Figure("by direction, people", people.agreement(ROUGHLY) * 100, at_least=70, unit="%"),
-        Figure("precision of lapsed and churned", found[0][1].precision * 100, at_least=70, unit="%"),
-        Figure("recall of gone", found[0][1].recall * 100, at_least=50, unit="%"),
-    ]
+    return found[0][1]
 
 
 def _show_delays(lives: Lives, end: datetime) -> None:
@@ -588,17 +632,17 @@ def _buyer(
     return {name: Buyer(moments, has_stopped)} if moments else {}
 
 
-def proposed_gap(company: Company) -> int:
+def proposed_gap(buyers: Mapping[str, Buyer], end: datetime) -> int:
     """What ``lifecycle calibrate`` would propose as the usual gap: half of those who come back do so within it."""
     counts: dict[int, list[int]] = {}
-    for buyer in company.buyers.values():
+    for buyer in buyers.values():
         first, *later = buyer.ordered_at
         following = next((moment for moment in later if moment.date() > first.date()), None)
-        entry = counts.setdefault(int(days(first, following or company.end)), [0, 0])
+        entry = counts.setdefault(int(days(first, following or end)), [0, 0])
         entry[following is None] += 1
     found = estimate_returns(Waiting(day, *entry) for day, entry in counts.items())
     if found is None:
-        sys.exit(f"{company.name}: nobody comes back")
+        sys.exit("nobody comes back: there is no usual gap")
     return round_days(found.median_days)
 
 
@@ -611,7 +655,7 @@ def alarms() -> list[Figure]:
         if company is None:
             print("the grocer is skipped: run examples/complete_journey/prepare.py first\n")
             continue
-        gap = proposed_gap(company)
+        gap = proposed_gap(company.buyers, company.end)
         order_count = sum(len(buyer.ordered_at) for buyer in company.buyers.values())
         print(
             f"{company.name}: {len(company.buyers):,} customers, {order_count:,} orders;"
@@ -763,14 +807,18 @@ def _job(name: str, **options: Any) -> tuple[str, float]:
 # --- command ---------------------------------------------------------------------------------------------------------
 
 SECTIONS: dict[str, Callable[[], list[Figure]]] = {"speed": speed, "truth": truth, "alarms": alarms}
-JOBS: dict[str, Callable[[argparse.Namespace], None]] = {"load": _load_job, "build": _build_job}
+JOBS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "load": _load_job,
+    "build": _build_job,
+    "variant": _variant_job,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the lifecycle stages: speed, agreement, worth of alarms.")
     parser.add_argument("--section", choices=SECTIONS, help="one section alone")
     parser.add_argument("--full", action="store_true", help="speed: also with a million customers (half an hour more)")
-    for name, type_ in (("job", str), ("folder", Path), ("count", int)):
+    for name, type_ in (("job", str), ("folder", Path), ("count", int), ("thresholds", str)):
         parser.add_argument(f"--{name}", type=type_, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.job:
