@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,7 @@ from tests.identity_case import contact, resolve
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Benchmarks are scripts: what they share lies beside them."""
     monkeypatch.syspath_prepend(PROJECT_DIR / "benchmarks")
-    names = ("measuring", "splink_peer", "identity", "run")
+    names = ("measuring", "splink_peer", "identity", "run", "stage_figures", "stages")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -179,3 +180,117 @@ def test_the_fragments_are_of_several_tables_and_a_fifth_are_contacts(script: An
         keys = warehouse.scalar(f"select count(distinct record_key) from ({sql}) as made")
     assert counts == {"contacts": 200, "touchpoints": 500, "orders": 200, "tickets": 100}
     assert keys == 1_000
+
+
+# --- stages ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted(script: Any) -> ModuleType:
+    module: ModuleType = script("stage_figures")
+    return module
+
+
+def day(number: int) -> datetime:
+    return datetime(2024, 1, 1) + timedelta(days=number)
+
+
+def test_stages_are_held_against_true_states_by_hand(counted: ModuleType) -> None:
+    # One pair comes twice, as on two days.
+    confusion = counted.Confusion.of(
+        [("lapsed", "gone", 3), ("lapsed", "active", 1), ("loyalty", "active", 4), ("lapsed", "gone", 2)]
+    )
+    expected = {"lapsed": frozenset({"gone"}), "loyalty": frozenset({"active"}), "churned": frozenset({"gone"})}
+    assert confusion.stage_count("lapsed") == 6
+    assert confusion.agreement(expected, "lapsed") == 5 / 6
+    assert confusion.agreement(expected) == 9 / 10
+    assert math.isnan(confusion.agreement(expected, "churned"))
+    lapsed = confusion.found(("lapsed", "churned"), ("gone",))
+    assert (lapsed.precision, lapsed.recall) == (5 / 6, 1.0)
+    loyal = confusion.found(("loyalty",), ("active",))
+    assert (loyal.precision, loyal.recall) == (1.0, 4 / 5)
+
+
+def test_an_alarm_is_late_early_or_never_there(counted: ModuleType) -> None:
+    intervals = [(day(0), day(5)), (day(20), day(30)), (day(40), None)]
+    assert counted.delay_days(day(10), intervals) == 10
+    # An alarm that is on already counts as so many days before; one that ended on the very day does not.
+    assert counted.delay_days(day(3), intervals) == -3
+    assert counted.delay_days(day(5), intervals) == 15
+    assert counted.delay_days(day(99), intervals) == -59
+    assert counted.delay_days(day(31), intervals[:2]) is None
+    assert counted.delay_days(day(10), []) is None
+
+
+def test_who_comes_back_before_the_lapse_clock_came_back_by_themselves(counted: ModuleType) -> None:
+    buyer = counted.Buyer([day(0), day(50), day(200)], has_stopped=True)
+    end = day(400)
+
+    def became(at: int, lapses: int, end: datetime = end) -> str | None:
+        outcome: str | None = counted.outcome(counted.Alarm("ann", "gap", day(at), day(lapses)), buyer, end)
+        return outcome
+
+    assert became(30, 90) == counted.BACK
+    assert became(110, 170) == counted.BACK_LATE
+    assert became(260, 320) == counted.NOT_BACK
+    # Back on the day on which the clock runs out is after it; an order at the alarm's own moment is not after it.
+    assert became(30, 50) == counted.BACK_LATE
+    assert became(50, 210) == counted.BACK
+    # Nobody knows yet, although they are back already.
+    assert became(30, 90, day(60)) is None
+    assert [buyer.is_gone(day(number)) for number in (199, 200)] == [False, True]
+    assert not counted.Buyer([day(0)]).is_gone(day(10))
+
+
+def test_the_worth_of_alarms_is_counted_by_hand(counted: ModuleType) -> None:
+    buyers = {
+        "ann": counted.Buyer([day(0), day(40)], has_stopped=True),
+        "bob": counted.Buyer([day(0), day(33), day(203)], has_stopped=False),
+    }
+    alarms = [
+        counted.Alarm("ann", "gap", day(30), day(90)),
+        counted.Alarm("ann", "gap", day(70), day(130)),
+        counted.Alarm("bob", "quiet", day(30), day(90)),
+        counted.Alarm("bob", "gap", day(63), day(123)),
+        counted.Alarm("bob", "gap", day(250), day(999)),
+    ]
+    found = counted.worth(alarms, buyers, day(365))
+    assert found.alarm_count == 5
+    assert found.per_customer_year == pytest.approx(5 / (2 * 365 / 365.25))
+    # The last is not decided. Back within 10 and 3 days, too late, and never.
+    assert found.decided_count == 4
+    assert (found.back_share, found.late_share, found.lost_share) == (2 / 4, 1 / 4, 1 / 4)
+    assert found.back_days == 6.5
+    assert found.gone_share == 1 / 5
+    nobody_knows = counted.worth(alarms, buyers | {"bob": counted.Buyer(buyers["bob"].ordered_at)}, day(365))
+    assert nobody_knows.gone_share is None
+
+
+def test_the_first_alarm_after_the_last_order_is_waited_for(counted: ModuleType) -> None:
+    alarms = [
+        counted.Alarm("ann", "gap", day(70), day(130)),
+        counted.Alarm("ann", "gap", day(30), day(90)),
+        counted.Alarm("ann", "quiet", day(300), day(400)),
+        counted.Alarm("bob", "gap", day(30), day(90)),
+    ]
+    assert counted.waiting_days({"ann": day(40), "cyd": day(40)}, alarms) == [30]
+
+
+def test_quarters_of_few_values_are_not_told(counted: ModuleType) -> None:
+    assert counted.quartiles([4.0]) is None
+    assert counted.quartiles([1.0, 2.0, 3.0, 4.0, 5.0]) == (2.0, 3.0, 4.0)
+
+
+def test_simulated_buyers_keep_the_process_they_are_said_to_follow(script: Any) -> None:
+    stages = script("stages")
+    for company, stays in ((stages.gift_shop(600), 0.85), (stages.annual_seller(600), 0.88)):
+        counts = [len(buyer.ordered_at) for buyer in company.buyers.values()]
+        stopped = sum(bool(buyer.has_stopped) for buyer in company.buyers.values())
+        # After every order somebody stops with the same chance.
+        assert stopped / sum(counts) == pytest.approx(1 - stays, abs=0.03)
+        for buyer in company.buyers.values():
+            assert buyer.ordered_at == sorted(set(buyer.ordered_at))
+            assert stages.START <= buyer.ordered_at[0] <= buyer.ordered_at[-1] < stages.END
+    yearly = stages.annual_seller(600)
+    assert stages.proposed_gap(yearly.buyers, yearly.end) in (360, 365, 370)
+    assert stages.gift_shop(50).buyers == stages.gift_shop(50).buyers
