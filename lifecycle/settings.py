@@ -257,6 +257,14 @@ class Usage(Part):
     min_days: Annotated[int, Field(ge=1)] = 8
     """So many used days in the two windows before, or nothing can be said."""
     fall_share: Share = 0.5
+    recover_share: Share = 0.75
+    """Above this share of the pace before it is not falling any more; between the two what was said last stays."""
+
+    @model_validator(mode="after")
+    def _recovery_lies_above_the_fall(self) -> Usage:
+        if self.recover_share < self.fall_share:
+            raise ValueError(f"recover_share ({self.recover_share:g}) is below fall_share ({self.fall_share:g})")
+        return self
 
 
 class Pressing(Part):

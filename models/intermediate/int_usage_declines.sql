@@ -1,5 +1,6 @@
 -- Grain: one row per lifecycle and moment at which use of a subscriber begins (+1) or ceases (-1) to be falling.
 -- Falling: in the last window at most a set share of the pace of the two windows before, where that was enough to say.
+-- Not falling any more only from a larger share on: else one evening more or less would turn it back and forth.
 
 with
 
@@ -38,7 +39,8 @@ used_days_with_settings as (
         used_days.used_at,
         settings.usage_window_days,
         settings.usage_min_days,
-        settings.usage_fall_share
+        settings.usage_fall_share,
+        settings.usage_recover_share
     from used_days
     left join personas on used_days.lifecycle_id = personas.lifecycle_id
     inner join
@@ -52,6 +54,7 @@ passages as (
         used_days_with_settings.lifecycle_id,
         used_days_with_settings.usage_min_days,
         used_days_with_settings.usage_fall_share,
+        used_days_with_settings.usage_recover_share,
         case steps.step_number when 1 then 1 when 2 then -1 else 0 end as recent_change,
         case steps.step_number when 2 then 1 when 3 then -1 else 0 end as before_change,
         case steps.step_number
@@ -74,6 +77,7 @@ moments as (
         changed_at,
         max(usage_min_days) as usage_min_days,
         max(usage_fall_share) as usage_fall_share,
+        max(usage_recover_share) as usage_recover_share,
         cast(sum(recent_change) as bigint) as recent_change,
         cast(sum(before_change) as bigint) as before_change
     from passages
@@ -87,6 +91,7 @@ moments_added as (
         changed_at,
         usage_min_days,
         usage_fall_share,
+        usage_recover_share,
         cast(sum(recent_change) over so_far as double) as recent_count,
         cast(sum(before_change) over so_far as double) as before_count
     from moments
@@ -102,13 +107,25 @@ moments_judged as (
         lifecycle_id,
         changed_at,
         case
-            when
-                before_count >= usage_min_days
-                and recent_count * 2 <= usage_fall_share * before_count
-                then 1
-            else 0
-        end as is_falling
+            when before_count < usage_min_days then 0
+            when recent_count * 2 <= usage_fall_share * before_count then 1
+            when recent_count * 2 > usage_recover_share * before_count then 0
+        end as verdict
     from moments_added
+),
+
+-- Between the two shares what was said last stays.
+moments_decided as (
+    select
+        lifecycle_id,
+        changed_at,
+        coalesce({{ last_known('verdict', 'so_far') }}, 0) as is_falling
+    from moments_judged
+    window so_far as (
+        partition by lifecycle_id
+        order by changed_at asc nulls last
+        rows between unbounded preceding and current row
+    )
 ),
 
 changes as (
@@ -124,7 +141,7 @@ changes as (
             as bigint
         ) as falling_change,
         changed_at
-    from moments_judged
+    from moments_decided
 ),
 
 turns as (select * from changes where falling_change != 0)

@@ -28,7 +28,8 @@ DEFAULTS: dict[str, float] = {
     "churn_after_lapse_days": 180, "silent_days": 365, "cart_days": 14, "weighing_days": 90, "lead_days": 90,
     "reactivated_days": 60, "new_days": 30, "activated_days": 30, "active_days": 45, "advocate_days": 180,
     "expanding_days": 90, "established_days": 90, "return_grace_days": 7, "usage_window_days": 28,
-    "usage_min_days": 8, "usage_fall_share": 0.5, "answer_days": 30, "detractor_score": 6, "unhappy_score": 2,
+    "usage_min_days": 8, "usage_fall_share": 0.5,
+    "usage_recover_share": 0.75, "answer_days": 30, "detractor_score": 6, "unhappy_score": 2,
     "pressing_tickets": 2, "pressing_days": 30, "advocacy_nps": 0, "loyalty_min_orders": 6, "loyalty_min_days": 180,
     "expansion_category_level": 1, "expansion_window_days": 90, "expansion_min_spend_share": 0.05,
     "expansion_min_history_days": 180, "high_value_amount": 1000, "new_customer_days": 30,
@@ -589,15 +590,22 @@ def given_back_for_items(refund: Record) -> Decimal:
 
 
 def is_usage_falling(facts: Facts, now: datetime) -> bool:
+    """The last clear word on it: used days come, grow old and are forgotten, and not every change says something."""
+    if not facts.subscriptions.states:
+        return False
     window = seconds(facts.limits["usage_window_days"])
     used = facts.used_days
-    recent = bisect_right(used, now) - bisect_right(used, now - window)
-    before = bisect_right(used, now - window) - bisect_right(used, now - 3 * window)
-    return (
-        bool(facts.subscriptions.states)
-        and before >= facts.limits["usage_min_days"]
-        and recent <= facts.limits["usage_fall_share"] * before / 2
-    )
+    moments = {at + age for at in used for age in (timedelta(0), window, 3 * window) if at + age <= now}
+    for moment in sorted(moments, reverse=True):
+        recent = bisect_right(used, moment) - bisect_right(used, moment - window)
+        before = bisect_right(used, moment - window) - bisect_right(used, moment - 3 * window)
+        if before < facts.limits["usage_min_days"]:
+            return False
+        if recent <= facts.limits["usage_fall_share"] * before / 2:
+            return True
+        if recent > facts.limits["usage_recover_share"] * before / 2:
+            return False
+    return False
 
 
 def is_pressing(facts: Facts, now: datetime) -> bool:
