@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from lifecycle.build import local_midnight_after
 from lifecycle.comparison.changes import Changes, Count, compare, stage_counts
-from lifecycle.comparison.variant import writing_to
+from lifecycle.comparison.variant import comparing_in, writing_to
 from lifecycle.comparison.versions import scratch_folder
 from lifecycle.errors import LifecycleError
 from lifecycle.serving.publication import Publication, publications
 from lifecycle.timing import progress
-from lifecycle.warehouse import Warehouse, attached, open_duckdb
+from lifecycle.warehouse import Warehouse, attached
 
 if TYPE_CHECKING:
     from lifecycle.settings import Settings
@@ -91,49 +91,41 @@ def compare_publications(settings: Settings, run_id: str | None, *, examples: in
     earlier, later = _chosen(settings, run_id)
     as_of = min(earlier.as_of, later.as_of)
     end = local_midnight_after(as_of, settings)
-    with scratch_folder(settings) as scratch, writing_to(scratch):
-        limits = settings.warehouse
-        with (
-            open_duckdb(
-                scratch / "comparison.duckdb",
-                memory_limit=limits.memory_limit,
-                threads=limits.threads,
-                spill=scratch / "spill",
-                max_spill=limits.max_spill,
-            ) as warehouse,
-            _attached(warehouse, earlier, later),
-        ):
-            progress.info("comparing run %s with run %s", later.run_id, earlier.run_id)
-            _show_under_todays_ids(warehouse)
-            _show("before", "earlier", warehouse, None)
-            _show("after", "later", warehouse, None)
-            today = stage_counts(
-                warehouse, local_midnight_after(earlier.as_of, settings), local_midnight_after(later.as_of, settings)
-            )
-            _show("before", "earlier", warehouse, end)
-            _show("after", "later", warehouse, end)
-            _find_differences(warehouse)
-            rewritten, appeared, gone = _people(warehouse)
-            renamed, joined = warehouse.rows(
-                "select count(*) filter (is_kept and previous_customer_id <> customer_id),"
-                " count(*) filter (not is_kept) from todays_ids"
-            )[0]
-            return Rewriting(
-                project=settings.project,
-                earlier=earlier,
-                later=later,
-                as_of=as_of,
-                rewritten_count=rewritten,
-                appeared_count=appeared,
-                gone_count=gone,
-                renamed_count=renamed,
-                joined_count=joined,
-                intervals=_intervals(warehouse),
-                months=_months(warehouse, settings),
-                loaded=_loaded(warehouse),
-                today=today,
-                changes=compare(warehouse, [(as_of, end)], examples=examples, has_schemes=False),
-            )
+    with (
+        scratch_folder(settings) as scratch, writing_to(scratch), comparing_in(settings, scratch) as warehouse,
+        _attached(warehouse, earlier, later),
+    ):
+        progress.info("comparing run %s with run %s", later.run_id, earlier.run_id)
+        _show_under_todays_ids(warehouse)
+        _show("before", "earlier", warehouse, None)
+        _show("after", "later", warehouse, None)
+        today = stage_counts(
+            warehouse, local_midnight_after(earlier.as_of, settings), local_midnight_after(later.as_of, settings)
+        )
+        _show("before", "earlier", warehouse, end)
+        _show("after", "later", warehouse, end)
+        _find_differences(warehouse)
+        rewritten, appeared, gone = _people(warehouse)
+        renamed, joined = warehouse.rows(
+            "select count(*) filter (is_kept and previous_customer_id <> customer_id),"
+            " count(*) filter (not is_kept) from todays_ids"
+        )[0]
+        return Rewriting(
+            project=settings.project,
+            earlier=earlier,
+            later=later,
+            as_of=as_of,
+            rewritten_count=rewritten,
+            appeared_count=appeared,
+            gone_count=gone,
+            renamed_count=renamed,
+            joined_count=joined,
+            intervals=_intervals(warehouse),
+            months=_months(warehouse, settings),
+            loaded=_loaded(warehouse),
+            today=today,
+            changes=compare(warehouse, [(as_of, end)], examples=examples, has_schemes=False),
+        )
 
 
 def _chosen(settings: Settings, run_id: str | None) -> tuple[Publication, Publication]:

@@ -142,6 +142,20 @@ def _require_room(warehouse: Path, folder: Path) -> None:
 
 
 @contextmanager
+def comparing_in(settings: Settings, scratch: Path) -> Iterator[Warehouse]:
+    """A database in the scratch folder that both sides are attached to, within the company's limits."""
+    limits = settings.warehouse
+    with open_duckdb(
+        scratch / "comparison.duckdb",
+        memory_limit=limits.memory_limit,
+        threads=limits.threads,
+        spill=scratch / "spill",
+        max_spill=limits.max_spill,
+    ) as warehouse:
+        yield warehouse
+
+
+@contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
     """A full disk or an error of the database becomes a message."""
     import duckdb

@@ -22,12 +22,12 @@ from typing import Any
 
 from lifecycle.build import local_midnight_after
 from lifecycle.comparison.changes import Changes, compare
-from lifecycle.comparison.variant import DESCRIPTION, Inputs, copy_inputs, writing_to
+from lifecycle.comparison.variant import DESCRIPTION, Inputs, comparing_in, copy_inputs, writing_to
 from lifecycle.errors import LifecycleError, SettingsError
 from lifecycle.settings import PROJECT_DIR, Settings
 from lifecycle.state import run_lock
 from lifecycle.timing import progress
-from lifecycle.warehouse import Warehouse, attached, open_duckdb
+from lifecycle.warehouse import Warehouse, attached
 
 PARTS = ("lifecycle", "models", "seeds", "dbt_project")
 """The folders that decide what is built."""
@@ -185,15 +185,8 @@ def _build(code: Path, config: Path, inputs: Inputs, into: Path, label: str) -> 
 @contextmanager
 def _opened(settings: Settings, scratch: Path) -> Iterator[Warehouse]:
     """Both versions in one connection, as ``changes`` wants to see them."""
-    limits = settings.warehouse
     with (
-        open_duckdb(
-            scratch / "comparison.duckdb",
-            memory_limit=limits.memory_limit,
-            threads=limits.threads,
-            spill=scratch / "spill",
-            max_spill=limits.max_spill,
-        ) as warehouse,
+        comparing_in(settings, scratch) as warehouse,
         attached(warehouse, scratch / "before" / "warehouse.duckdb", "before_version"),
         attached(warehouse, scratch / "after" / "warehouse.duckdb", "after_version"),
     ):
