@@ -92,7 +92,9 @@ def compare_publications(settings: Settings, run_id: str | None, *, examples: in
     as_of = min(earlier.as_of, later.as_of)
     end = local_midnight_after(as_of, settings)
     with (
-        scratch_folder(settings) as scratch, writing_to(scratch), comparing_in(settings, scratch) as warehouse,
+        scratch_folder(settings) as scratch,
+        writing_to(scratch),
+        comparing_in(settings, scratch) as warehouse,
         _attached(warehouse, earlier, later),
     ):
         progress.info("comparing run %s with run %s", later.run_id, earlier.run_id)
