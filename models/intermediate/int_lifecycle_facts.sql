@@ -85,6 +85,7 @@ facts as (
         paid_days.due_days,
         paid_days.lapse_days,
         paid_days.churn_days,
+        paid_days.quiet_days,
         paid_days.came_back_gap_days,
         case when accumulated.active_count > 0 then 1 else 0 end as is_subscribed,
         case when accumulated.trial_count > 0 then 1 else 0 end as is_in_trial,

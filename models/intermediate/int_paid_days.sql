@@ -71,6 +71,8 @@ expectations as (
         settings.churn_min_days,
         settings.churn_after_lapse_days,
         settings.return_grace_days,
+        settings.active_days,
+        settings.quiet_due_share,
         (
             settings.gap_prior_weight
             * coalesce(category_gaps.order_gap_days, settings.default_order_gap_days)
@@ -112,6 +114,7 @@ clocks as (
     select
         *,
         greatest(churn_min_days, lapse_days + churn_after_lapse_days) as churn_days,
+        greatest(active_days, quiet_due_share * due_days) as quiet_days,
         lag(due_days)
             over (partition by lifecycle_id order by paid_number asc nulls last)
             as due_days_before,
@@ -234,6 +237,7 @@ comebacks as (
         due_days,
         lapse_days,
         churn_days,
+        quiet_days,
         is_comeback,
         -- times
         paid_date,
@@ -257,6 +261,7 @@ comebacks_dated as (
         comebacks.due_days,
         comebacks.lapse_days,
         comebacks.churn_days,
+        comebacks.quiet_days,
         comebacks.is_comeback,
         came_back.away_days as came_back_gap_days,
         comebacks.paid_date,

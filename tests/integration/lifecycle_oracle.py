@@ -26,8 +26,8 @@ DEFAULTS: dict[str, float] = {
     "default_order_gap_days": 30, "gap_prior_weight": 2, "due_factor": 2, "due_min_days": 30, "due_max_days": 400,
     "lapse_factor": 2, "lapse_min_days": 90, "lapse_max_days": 600, "churn_min_days": 365,
     "churn_after_lapse_days": 180, "silent_days": 365, "cart_days": 14, "weighing_days": 90, "lead_days": 90,
-    "reactivated_days": 60, "new_days": 30, "activated_days": 30, "active_days": 45, "advocate_days": 180,
-    "expanding_days": 90, "established_days": 90, "return_grace_days": 7, "usage_window_days": 28,
+    "reactivated_days": 60, "new_days": 30, "activated_days": 30, "active_days": 45, "quiet_due_share": 0.5,
+    "advocate_days": 180, "expanding_days": 90, "established_days": 90, "return_grace_days": 7, "usage_window_days": 28,
     "usage_min_days": 8, "usage_fall_share": 0.5,
     "usage_recover_share": 0.75, "answer_days": 30, "detractor_score": 6, "unhappy_score": 2,
     "pressing_tickets": 2, "pressing_days": 30, "advocacy_nps": 0, "loyalty_min_orders": 6, "loyalty_min_days": 180,
@@ -175,6 +175,7 @@ class Clocks:
     due_days: float
     lapse_days: float
     churn_days: float
+    quiet_days: float
 
 
 def clocks_of(gaps: list[float], usual: float, limits: Mapping[str, float]) -> Clocks:
@@ -183,7 +184,8 @@ def clocks_of(gaps: list[float], usual: float, limits: Mapping[str, float]) -> C
     expected = (weight * usual + len(known) * (median(known) if known else 0)) / (weight + len(known))
     due = min(max(limits["due_factor"] * expected, limits["due_min_days"]), limits["due_max_days"])
     lapse = min(max(limits["lapse_factor"] * due, limits["lapse_min_days"]), limits["lapse_max_days"])
-    return Clocks(expected, due, lapse, max(limits["churn_min_days"], lapse + limits["churn_after_lapse_days"]))
+    churn = max(limits["churn_min_days"], lapse + limits["churn_after_lapse_days"])
+    return Clocks(expected, due, lapse, churn, max(limits["active_days"], limits["quiet_due_share"] * due))
 
 
 @dataclass
@@ -702,7 +704,7 @@ def standing_at(facts: Facts, now: datetime) -> Standing:  # noqa: PLR0912 - a b
         stage, rule = "conversion", "new"
     elif is_first and within(facts.activated, limits["activated_days"]):
         stage, rule = "activation", "activated"
-    elif is_first and (within(facts.last_human, limits["active_days"]) or is_subscribed):
+    elif is_first and (within(facts.last_human, clocks.quiet_days) or is_subscribed):
         stage, rule = "engagement", "active"
     elif is_first:
         stage, rule = "at_risk", "quiet"
@@ -718,7 +720,7 @@ def standing_at(facts: Facts, now: datetime) -> Standing:  # noqa: PLR0912 - a b
         is_quiet = (
             is_first
             and not is_subscribed
-            and expired(facts.last_human, limits["active_days"])
+            and expired(facts.last_human, clocks.quiet_days)
             and not within(facts.last_paid, limits["new_days"])
         )
         risks = {"overdue": is_overdue, **signals, "quiet": is_quiet}
@@ -740,7 +742,7 @@ def clock_instants(facts: Facts, begin: datetime, end: datetime) -> Iterator[dat
     for since, names in (
         (facts.cart, ["cart_days"]),
         (facts.weighing, ["weighing_days"]),
-        (facts.last_human, ["lead_days", "silent_days", "active_days"]),
+        (facts.last_human, ["lead_days", "silent_days"]),
         (facts.last_paid, ["new_days"]),
         (facts.first_paid, ["loyalty_min_days", "new_customer_days"]),
         (subscriptions.subscribed_since, ["established_days"]),
@@ -759,6 +761,8 @@ def clock_instants(facts: Facts, begin: datetime, end: datetime) -> Iterator[dat
             yield facts.last_paid + seconds(days)
             if facts.last_one_off is not None:
                 yield facts.last_one_off + seconds(days)
+        if facts.last_human is not None:
+            yield facts.last_human + seconds(facts.clocks.quiet_days)
     if subscriptions.trial_ends_at is not None:
         yield subscriptions.trial_ends_at
     window, month = seconds(limits["usage_window_days"]), timedelta(days=30)
