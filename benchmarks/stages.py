@@ -596,7 +596,7 @@ def gift_shop(people: int = 3_000, seed: int = 1) -> Company:
             year * 365.25 + random.normal(place, spread) for year in range(YEARS + 1) for place, spread in occasions
         )
         buyers |= _buyer(random, f"g{number}", [one for one in wishes if one > arrival], kept=0.8, leaves=0.15)
-    advised = ({"due_factor": 1.1}, {"due_factor": 1.1, "quiet_due_share": 1})
+    advised = ({"due_factor": 1.1},)
     return Company("gift shop", buyers, END, "UTC", 430, advised)
 
 
@@ -614,7 +614,7 @@ def annual_seller(people: int = 3_000, seed: int = 2) -> Company:
         first = float(random.uniform(0, 3.5 * 365))
         moments = first + np.concatenate([[0.0], np.cumsum(np.maximum(300, random.normal(365, 12, YEARS + 1)))])
         buyers |= _buyer(random, f"a{number}", list(moments), kept=1.0, leaves=0.12)
-    advised = ({"due_factor": 1.1}, {"due_factor": 1.1, "quiet_due_share": 1})
+    advised = ({"due_factor": 1.1},)
     return Company("annual seller", buyers, END, "UTC", 430, advised)
 
 

@@ -296,8 +296,8 @@ class LifecycleThresholds(Part):
     new_days: Clock = 30
     activated_days: Clock = 30
     active_days: Clock = 45
-    quiet_due_share: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """A newcomer is quiet after ``active_days``, or after this share of the due clock if that is longer."""
+    quiet_factor: Annotated[float, Field(ge=0)] = 1.5
+    """A newcomer is quiet after so many expected gaps without activity, but never before ``active_days``."""
     established_days: Clock = 90
     """Whoever is subscribed for so long is no newcomer any more, even with a single payment."""
     advocate_days: Clock = 180

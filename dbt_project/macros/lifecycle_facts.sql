@@ -17,7 +17,7 @@
         'default_order_gap_days', 'gap_prior_weight', 'due_factor', 'due_min_days', 'due_max_days',
         'lapse_factor', 'lapse_min_days', 'lapse_max_days', 'churn_min_days', 'churn_after_lapse_days',
         'silent_days', 'cart_days', 'weighing_days', 'lead_days', 'return_grace_days', 'reactivated_days', 'new_days',
-        'activated_days', 'active_days', 'quiet_due_share', 'established_days', 'advocate_days', 'advocacy_nps', 'expanding_days',
+        'activated_days', 'active_days', 'quiet_factor', 'established_days', 'advocate_days', 'advocacy_nps', 'expanding_days',
         'answer_days', 'detractor_score', 'unhappy_score', 'pressing_tickets', 'pressing_days', 'usage_window_days',
         'usage_min_days', 'usage_fall_share', 'usage_recover_share', 'loyalty_min_orders', 'loyalty_min_days', 'expansion_category_level',
         'expansion_window_days', 'expansion_min_spend_share', 'expansion_min_history_days', 'high_value_amount',

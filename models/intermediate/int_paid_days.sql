@@ -72,7 +72,7 @@ expectations as (
         settings.churn_after_lapse_days,
         settings.return_grace_days,
         settings.active_days,
-        settings.quiet_due_share,
+        settings.quiet_factor,
         (
             settings.gap_prior_weight
             * coalesce(category_gaps.order_gap_days, settings.default_order_gap_days)
@@ -114,7 +114,7 @@ clocks as (
     select
         *,
         greatest(churn_min_days, lapse_days + churn_after_lapse_days) as churn_days,
-        greatest(active_days, quiet_due_share * due_days) as quiet_days,
+        greatest(active_days, quiet_factor * expected_order_gap_days) as quiet_days,
         lag(due_days)
             over (partition by lifecycle_id order by paid_number asc nulls last)
             as due_days_before,

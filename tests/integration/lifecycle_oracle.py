@@ -26,7 +26,7 @@ DEFAULTS: dict[str, float] = {
     "default_order_gap_days": 30, "gap_prior_weight": 2, "due_factor": 2, "due_min_days": 30, "due_max_days": 400,
     "lapse_factor": 2, "lapse_min_days": 90, "lapse_max_days": 600, "churn_min_days": 365,
     "churn_after_lapse_days": 180, "silent_days": 365, "cart_days": 14, "weighing_days": 90, "lead_days": 90,
-    "reactivated_days": 60, "new_days": 30, "activated_days": 30, "active_days": 45, "quiet_due_share": 0.5,
+    "reactivated_days": 60, "new_days": 30, "activated_days": 30, "active_days": 45, "quiet_factor": 1.5,
     "advocate_days": 180, "expanding_days": 90, "established_days": 90, "return_grace_days": 7, "usage_window_days": 28,
     "usage_min_days": 8, "usage_fall_share": 0.5,
     "usage_recover_share": 0.75, "answer_days": 30, "detractor_score": 6, "unhappy_score": 2,
@@ -185,7 +185,7 @@ def clocks_of(gaps: list[float], usual: float, limits: Mapping[str, float]) -> C
     due = min(max(limits["due_factor"] * expected, limits["due_min_days"]), limits["due_max_days"])
     lapse = min(max(limits["lapse_factor"] * due, limits["lapse_min_days"]), limits["lapse_max_days"])
     churn = max(limits["churn_min_days"], lapse + limits["churn_after_lapse_days"])
-    return Clocks(expected, due, lapse, churn, max(limits["active_days"], limits["quiet_due_share"] * due))
+    return Clocks(expected, due, lapse, churn, max(limits["active_days"], limits["quiet_factor"] * expected))
 
 
 @dataclass

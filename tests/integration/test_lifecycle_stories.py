@@ -252,7 +252,8 @@ def somebody_who_gives_everything_back_is_at_risk_at_once(life: Life) -> list[St
         ("2025-10-20", "at_risk", "signals"),
         ("2025-11-01", "conversion", "new"),
         ("2025-12-01", "engagement", "active"),
-        ("2025-12-16", "at_risk", "quiet"),
+        # Expected after (2 x 30 + 2 x 30.5) / 4 days, quiet after half as many again.
+        (days_after("2025-11-01", 1.5 * 30.25), "at_risk", "quiet"),
     ]
 
 
