@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from lifecycle import __version__
 from lifecycle.errors import LifecycleError, SettingsError
 from lifecycle.identity import survivorship
-from lifecycle.settings import Settings
+from lifecycle.settings import Part, Settings
 from lifecycle.warehouse import Warehouse, quoted
 
 DEFAULT_PERSONA = "default"
@@ -92,8 +92,9 @@ def pin(warehouse: Warehouse, settings: Settings, run_id: str, as_of: date) -> B
 
 
 def write_rules(warehouse: Warehouse, settings: Settings) -> None:
-    """What the settings decide and the models read: the thresholds and which values survive."""
+    """What the settings decide and the models read: thresholds, windows of metrics and which values survive."""
     write_thresholds(warehouse, settings)
+    write_metric_settings(warehouse, settings)
     survivorship.write_rules(warehouse, settings.identity.survivorship)
 
 
@@ -117,6 +118,28 @@ def write_thresholds(warehouse: Warehouse, settings: Settings) -> None:
     )
     for row in settings.lifecycle.category_gaps():
         warehouse.run("insert into ops.first_category_gaps values (?, ?, ?)", list(row))
+
+
+def write_metric_settings(warehouse: Warehouse, settings: Settings) -> None:
+    """``ops.metric_settings``: one row with every window and basis of the metric marts and of attribution."""
+    values = _flat(settings.metrics) | _flat(settings.attribution)
+    columns = ", ".join(
+        f"{quoted(name)} {'varchar' if isinstance(value, str) else 'double'}" for name, value in values.items()
+    )
+    warehouse.run(f"create or replace table ops.metric_settings ({columns})")
+    marks = ", ".join("?" for _ in values)
+    warehouse.run(f"insert into ops.metric_settings values ({marks})", list(values.values()))
+
+
+def _flat(part: Part) -> dict[str, str | float]:
+    """Name → value; nested groups joined by an underscore (activation_days)."""
+    result: dict[str, str | float] = {}
+    for name, value in part:
+        if isinstance(value, Part):
+            result |= {f"{name}_{inner}": found for inner, found in _flat(value).items()}
+        else:
+            result[name] = value if isinstance(value, str) else float(value)
+    return result
 
 
 def own(warehouse: Warehouse, run_id: str) -> None:

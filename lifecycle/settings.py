@@ -382,6 +382,44 @@ def _nested(flat: dict[str, float]) -> dict[str, Any]:
     return result
 
 
+class Activation(Part):
+    """Who is to become active, and by when."""
+
+    basis: Literal["first_order", "sign_up"] = "first_order"
+    """Whose activation is asked: new customers from their first purchase on, or people from their sign-up on."""
+    days: Clock = 30
+
+
+class MetricSettings(Part):
+    """Windows and bases of the metric marts (docs/metrics.md)."""
+
+    refund_basis: Literal["refund_date", "order_date"] = "refund_date"
+    """The month that a refund counts in: that in which it was given, or that of its order."""
+    acquire_share: Share = 0.5
+    """The part of spend for a mixed purpose that counts as spent on winning customers."""
+    activation: Activation = Activation()
+    onboarding_days: Clock = 30
+    abandoned_after_hours: Annotated[float, Field(ge=1, le=720)] = 24
+    recovery_days: Clock = 7
+    click_days: Clock = 7
+    first_contact_days: Clock = 7
+    repeat_contact_days: Clock = 30
+    deflection_hours: Annotated[float, Field(ge=1, le=720)] = 24
+    usage_days: Annotated[int, Field(ge=7, le=366)] = 28
+
+
+class AttributionSettings(Part):
+    """What counts as a touch on the way to an order, and how much it counts (docs/metrics-attribution.md)."""
+
+    lookback_days: Clock = 30
+    conversion: Literal["every_order", "first_order"] = "every_order"
+    half_life_days: Annotated[float, Field(gt=0, le=36_500)] = 7
+    position_end_share: Annotated[float, Field(ge=0, le=0.5)] = 0.4
+    """What the first and the last touch get each in the position-based model; the rest is shared in between."""
+    null_path_days: Clock = 30
+    """Touches after which nothing is bought for so long are a path that led nowhere."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML without its surprises: days stay text, ``NO`` is a country, ``0123`` is an id, only true and false are."""
 
@@ -411,6 +449,8 @@ class Settings(Part):
     quality: QualitySettings = QualitySettings()
     identity: IdentitySettings = IdentitySettings()
     lifecycle: LifecycleThresholds = LifecycleThresholds()
+    metrics: MetricSettings = MetricSettings()
+    attribution: AttributionSettings = AttributionSettings()
     config_file: Path = Path("lifecycle.yml")
     """Where the settings were read from; filled by ``load_settings``, never by the file itself."""
 

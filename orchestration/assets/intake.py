@@ -21,6 +21,7 @@ from orchestration.warming import warm_up
 LANDING = dg.AssetKey(["landing", "batches"])
 SURVIVORSHIP = dg.AssetKey(["ops", "survivorship_rules"])
 CATEGORY_GAPS = dg.AssetKey(["ops", "first_category_gaps"])
+METRIC_SETTINGS = dg.AssetKey(["ops", "metric_settings"])
 INTAKE_CHECK = dg.AssetCheckSpec(
     "intake_gate",
     asset=LANDING,
@@ -100,6 +101,14 @@ def landing(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company
             owners=[OWNER],
         ),
         dg.AssetSpec(
+            METRIC_SETTINGS,
+            deps=[LANDING],
+            group_name="ops",
+            description="The windows and bases of lifecycle.yml, as the metric marts read them.",
+            kinds={"duckdb"},
+            owners=[OWNER],
+        ),
+        dg.AssetSpec(
             SURVIVORSHIP,
             deps=[LANDING],
             group_name="ops",
@@ -122,5 +131,5 @@ def raw(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -
         rows = {name: int(warehouse.scalar(f"select count(*) from raw.{name}")) for name in TABLES}
     for name, count in rows.items():
         yield dg.MaterializeResult(asset_key=["raw", name], metadata={"dagster/row_count": count})
-    for key in (THRESHOLDS, CATEGORY_GAPS, SURVIVORSHIP):
+    for key in (THRESHOLDS, CATEGORY_GAPS, METRIC_SETTINGS, SURVIVORSHIP):
         yield dg.MaterializeResult(asset_key=key, metadata={"as_of": as_of.isoformat()})

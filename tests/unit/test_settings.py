@@ -360,6 +360,9 @@ def test_every_setting_is_described_in_the_docs_with_its_default() -> None:
         "lifecycle.usage": "Usage",
         "lifecycle.loyalty": "Loyalty",
         "lifecycle.expansion": "Expansion",
+        "metrics": "MetricSettings",
+        "metrics.activation": "Activation",
+        "attribution": "AttributionSettings",
     }
     models = {model.__name__: model for model in parts(Settings)}
     assert {name if isinstance(name, str) else name.__name__ for name in wanted.values()} == set(models)
