@@ -166,31 +166,29 @@
     )) }}
 {%- endmacro %}
 
-{% macro clock_crossings(intervals, clocks, key='customer_id') -%}
+{% macro split_at_clocks(intervals, clocks, columns) -%}
     {#-
-        The moments strictly inside an interval at which one of the clocks runs out: the key, interval_from_at,
-        valid_from_at. `intervals` is a CTE with the key, valid_from_at, valid_to_at, the facts and the thresholds.
+        The intervals, each divided at the moments strictly inside it at which one of the clocks runs out. `intervals`
+        is a CTE with valid_from_at, valid_to_at (null: until the end of the run's day), the facts and the thresholds;
+        `columns` are taken over from it.
     -#}
-    select distinct
-        {{ key }},
-        interval_from_at,
-        valid_from_at
+    {%- set moments = [] -%}
+    {%- for fact, days in clocks -%}{%- do moments.append(add_days(fact, days)) -%}{%- endfor -%}
+    select
+        {{ list_columns(columns) }},
+    {%- if clocks %}
+        {{ unnest_together(
+            prepended('valid_from_at', 'crossed_at'), 'valid_from_at', appended('crossed_at', 'valid_to_at'), 'valid_to_at'
+        ) }}
     from (
         select
-            intervals.{{ key }},
-            intervals.valid_from_at as interval_from_at,
-            intervals.valid_to_at as interval_to_at,
-            case clocks.clock_number
-                {%- for fact, days in clocks %}
-                    when {{ loop.index }} then {{ add_days('intervals.' ~ fact, days if days[0].isdigit() else 'intervals.' ~ days) }}
-                {%- endfor %}
-                end as valid_from_at
-        from {{ intervals }} as intervals
-        cross join (
-            values {% for clock in clocks %}({{ loop.index }}){{ ', ' if not loop.last }}{% endfor %}
-        ) as clocks(clock_number)
-    ) as crossings
-    where valid_from_at > interval_from_at
-        and (interval_to_at is null or valid_from_at < interval_to_at)
-        and valid_from_at < {{ as_of_end() }}
+            *,
+            {{ moments_between(moments, 'valid_from_at', 'coalesce(valid_to_at, ' ~ as_of_end() ~ ')') }} as crossed_at
+        from {{ intervals }}
+    ) as intervals_crossed
+    {%- else %}
+        valid_from_at,
+        valid_to_at
+    from {{ intervals }}
+    {%- endif %}
 {%- endmacro %}

@@ -20,39 +20,15 @@
         inner join settings on stages.threshold_persona = settings.threshold_persona
     ),
 
-    change_points as (
-        select
-            customer_id,
-            valid_from_at as interval_from_at,
-            valid_from_at
-        from stages
-        {%- if clocks %}
-        union all
-        {{ clock_crossings('stages_with_settings', clocks) }}
-        {%- endif %}
-    ),
-
     moments as (
-        select
-            stages_with_settings.customer_id,
-            change_points.valid_from_at,
-            stages_with_settings.rule_id,
-            stages_with_settings.sign_id,
-            stages_with_settings.stage,
-            stages_with_settings.is_loyal,
-            stages_with_settings.is_advocate,
-            stages_with_settings.is_expanding,
-            stages_with_settings.is_weighing,
-            stages_with_settings.is_in_cart,
-            stages_with_settings.is_activated,
-            stages_with_settings.is_at_risk,
-            stages_with_settings.risk_reason,
-            {{ list_columns(facts, 'stages_with_settings', 12) }},
-            {{ list_columns(lifecycle_setting_columns(), 'stages_with_settings', 12) }}
-        from change_points
-        inner join stages_with_settings
-            on change_points.customer_id = stages_with_settings.customer_id
-            and change_points.interval_from_at = stages_with_settings.valid_from_at
+        {{ split_at_clocks(
+            'stages_with_settings',
+            clocks,
+            [
+                'customer_id', 'rule_id', 'sign_id', 'stage', 'is_loyal', 'is_advocate', 'is_expanding', 'is_weighing',
+                'is_in_cart', 'is_activated', 'is_at_risk', 'risk_reason'
+            ] + facts + lifecycle_setting_columns()
+        ) }}
     ),
 
     moments_judged as (

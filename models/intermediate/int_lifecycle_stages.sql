@@ -19,50 +19,23 @@ facts_with_settings as (
     inner join settings on facts.threshold_persona = settings.threshold_persona
 ),
 
-change_points as (
-    select
-        lifecycle_id,
-        valid_from_at as interval_from_at,
-        valid_from_at
-    from facts
-    union all
-    {{ clock_crossings('facts_with_settings', lifecycle_rule_clocks(), 'lifecycle_id') }}
-),
-
 intervals as (
-    select
-        lifecycle_id,
-        interval_from_at,
-        valid_from_at,
-        lead(valid_from_at)
-            over (partition by lifecycle_id order by valid_from_at asc nulls last)
-            as valid_to_at
-    from change_points
-),
-
-intervals_with_facts as (
-    select
-        intervals.lifecycle_id,
-        facts.threshold_persona,
-        intervals.valid_from_at,
-        intervals.valid_to_at,
-        {{ list_columns(facts, 'facts') }}
-    from intervals
-    inner join facts
-        on intervals.lifecycle_id = facts.lifecycle_id
-        and intervals.interval_from_at = facts.valid_from_at
+    {{ split_at_clocks(
+        'facts_with_settings',
+        lifecycle_rule_clocks(),
+        ['lifecycle_id', 'threshold_persona'] + facts + lifecycle_setting_columns()
+    ) }}
 ),
 
 judged as (
     select
-        intervals_with_facts.*,
+        *,
         {{ rule_case_number() }} as rule_case,
         {{ risk_reason_case() }} as possible_risk_reason,
     {%- for flag in var('lifecycle_flags') %}
         {{ compile_condition(flag.condition) }} as {{ flag.id }}{{ ',' if not loop.last }}
     {%- endfor %}
-    from intervals_with_facts
-    inner join settings using (threshold_persona)
+    from intervals
 ),
 
 judged_in_words as (

@@ -49,3 +49,50 @@
 {% macro spark__short_hash(text) -%}
     base64(unhex(substr(md5({{ text }}), 1, 18)))
 {%- endmacro %}
+
+{% macro moments_between(moments, earlier, later) -%}
+    {#- The different ones of some moments that lie strictly between two others, in order. -#}
+    {{ adapter.dispatch('moments_between')(moments, earlier, later) }}
+{%- endmacro %}
+{% macro duckdb__moments_between(moments, earlier, later) -%}
+    list_sort(list_distinct(list_filter(
+        [{{ moments | join(', ') }}], lambda moment: moment > {{ earlier }} and moment < {{ later }}
+    )))
+{%- endmacro %}
+{% macro spark__moments_between(moments, earlier, later) -%}
+    array_sort(array_distinct(filter(
+        array({{ moments | join(', ') }}), moment -> moment > {{ earlier }} and moment < {{ later }}
+    )))
+{%- endmacro %}
+
+{% macro prepended(item, list) -%}
+    {{ adapter.dispatch('prepended')(item, list) }}
+{%- endmacro %}
+{% macro duckdb__prepended(item, list) -%}
+    list_prepend({{ item }}, {{ list }})
+{%- endmacro %}
+{% macro spark__prepended(item, list) -%}
+    concat(array({{ item }}), {{ list }})
+{%- endmacro %}
+
+{% macro appended(list, item) -%}
+    {{ adapter.dispatch('appended')(list, item) }}
+{%- endmacro %}
+{% macro duckdb__appended(list, item) -%}
+    list_append({{ list }}, {{ item }})
+{%- endmacro %}
+{% macro spark__appended(list, item) -%}
+    concat({{ list }}, array({{ item }}))
+{%- endmacro %}
+
+{% macro unnest_together(list, column, other_list, other_column) -%}
+    {#- Two lists of equal length side by side, one row per element: the end of a select list. -#}
+    {{ adapter.dispatch('unnest_together')(list, column, other_list, other_column) }}
+{%- endmacro %}
+{% macro duckdb__unnest_together(list, column, other_list, other_column) -%}
+    unnest({{ list }}) as {{ column }},
+        unnest({{ other_list }}) as {{ other_column }}
+{%- endmacro %}
+{% macro spark__unnest_together(list, column, other_list, other_column) -%}
+    inline(arrays_zip({{ list }}, {{ other_list }})) as ({{ column }}, {{ other_column }})
+{%- endmacro %}
