@@ -20,7 +20,8 @@ touches_ranked as (
     where touchpoint_types.is_human_activity
         and not timeline.is_machine
         and timeline.channel is not null
-        and timeline.event_name != 'order_placed'
+        -- An order comes of a touch, and the channel of an answer is the kind of survey.
+        and timeline.event_name not in ('order_placed', 'survey_answered')
 ),
 
 first_touches as (

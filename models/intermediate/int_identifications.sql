@@ -8,7 +8,8 @@ links as (select * from {{ source('identity', 'record_links') }} where link_rule
 identifications as (
     select
         customer_id,
-        min(coalesce(linked_at, cast('0001-01-01 00:00:00' as timestamp))) as identified_at
+        min(coalesce(linked_at, cast('0001-01-01 00:00:00' as timestamp))) as identified_at,
+        min(linked_at) as first_dated_at
     from links
     group by customer_id
 )
