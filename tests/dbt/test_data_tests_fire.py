@@ -9,8 +9,23 @@ from typing import Any
 import pytest
 
 from lifecycle.identity.resolution import Policy, resolve
+from lifecycle.sources.contract import TABLES
 from lifecycle.warehouse import Warehouse
 from orchestration.dbt import data_tests
+from tests.dbt.alterations import Alterations, acquisition, customers
+from tests.dbt.alterations.tables import (
+    ACTIVITY,
+    C360,
+    DAILY,
+    FIELDS,
+    FLOWS,
+    HISTORY,
+    PROFILES,
+    SCHEME_STAGES,
+    SCHEMES,
+    SEGMENTS,
+    SURVIVAL,
+)  # fmt: skip
 from tests.dbt.project import BEFORE_IDENTITY, DbtProject, NodeResult
 
 # A shop with four people: one buys again and again, one lapsed, one gave everything back, one only looks.
@@ -37,31 +52,10 @@ insert into raw.tickets (ticket_id, contact_id, opened_at, ticket_channel, ticke
 insert into raw.consents (contact_id, channel, purpose, consent_status, changed_at) values
     ('ada', 'email', 'marketing', 'granted', '2023-01-01');
 """
-# Acquisition and activation: what was spent, and the steps of somebody who tried first.
-RECORDS += """
-insert into raw.marketing_spend
-    (source_system, id_namespace, batch_id, loaded_at, spend_date, channel, spend_amount, currency, spend_purpose)
-values
-    ('ads', 'ads', 'b1', '2023-06-11', '2023-01-05', 'display', 100, 'USD', 'acquire'),
-    ('ads', 'ads', 'b1', '2023-06-11', '2023-05-02', 'email', 40, 'USD', 'mixed');
-insert into raw.touchpoints (touchpoint_id, contact_id, occurred_at, event_name, channel, step) values
-    ('s1', 'ada', '2023-01-09 10:00', 'trial_started', 'app', null),
-    ('s2', 'ada', '2023-01-09 11:00', 'onboarding_step', 'app', 'profile'),
-    ('s3', 'ben', '2023-01-16 11:00', 'onboarding_step', 'app', 'profile'),
-    ('s4', 'ben', '2023-01-16 12:00', 'onboarding_step', 'app', 'first_project');
-"""
-
 DAY = {"LIFECYCLE_AS_OF": "2023-06-10", "LIFECYCLE_AS_OF_END": "2023-06-11 00:00:00"}
 
-HISTORY, C360 = "marts.customer_lifecycle_history", "marts.customer_360"
-SEGMENTS = "segments.segment_history"
-SCHEMES, SCHEME_STAGES = "seeds.lifecycle_schemes", "marts.customer_scheme_stages"
-DAILY, FLOWS, SURVIVAL = "marts.lifecycle_stage_daily", "marts.lifecycle_stage_flows", "marts.lifecycle_stage_survival"
-ACTIVITY = "intermediate.int_activity_states"
-FIELDS, PROFILES = "intermediate.int_customer_fields", "intermediate.int_customer_profiles"
-
 # Kind of test → what happens to the data → tests that have to see it.
-ALTERATIONS: dict[str, list[tuple[str, str]]] = {
+ALTERATIONS: Alterations = {
     "never_null": [
         (f"update {C360} set customer_id = null where order_count = 3", "never_null_customer_360_"),
         (f"update {C360} set lifecycle_stage = null where order_count = 3", "never_null_customer_360_"),
@@ -225,51 +219,9 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
     ],
 }
 
-# Acquisition and activation.
-CHANNELS_MONTHLY, COSTS, VALUES = "marts.acquisition_monthly", "marts.acquisition_cost_monthly", "marts.value_cohorts"
-ACTIVATIONS, STEPS, ONBOARDINGS = (
-    "marts.activation_cohorts", "marts.onboarding_steps_monthly", "marts.onboarding_monthly",
-)  # fmt: skip
-ALTERATIONS |= {
-    "assert_acquisition_adds_up": [
-        (f"update {CHANNELS_MONTHLY} set lead_count = lead_count + 1", ""),
-        (f"update {CHANNELS_MONTHLY} set new_customer_count = 0", ""),
-        (f"update {CHANNELS_MONTHLY} set spend_amount = spend_amount + 0.01 where channel = 'display'", ""),
-        (f"update {CHANNELS_MONTHLY} set spend_without_rate_count = 1 where channel = 'display'", ""),
-        ("update marts.lead_cohorts_monthly set lead_count = lead_count + 1", ""),
-        (f"update {COSTS} set retain_spend_amount = retain_spend_amount + 0.01 where spend_amount = 40", ""),
-        (f"delete from {COSTS} where lead_count > 0", ""),
-        (f"delete from {COSTS} where spend_amount = 40", ""),
-    ],
-    "assert_value_cohorts_equal_orders": [
-        (f"update {VALUES} set cohort_customer_count = cohort_customer_count + 1 where month_number = 0", ""),
-        (f"update {VALUES} set net_revenue_amount = net_revenue_amount + 0.01", ""),
-        (f"update {VALUES} set net_revenue_amount = null", ""),
-        (f"delete from {VALUES} where cohort_month = '2023-05-01'", ""),
-    ],
-    "assert_retained_customers_follow_the_history": [
-        (f"update {COSTS} set retained_customer_count = retained_customer_count + 1", ""),
-        (f"delete from {COSTS} where acquisition_month = '2023-06-01'", ""),
-        (f"update {HISTORY} set stage = 'churned'", ""),
-    ],
-    "assert_all_spend_has_an_exchange_rate": [
-        ("update intermediate.int_marketing_spend set is_without_rate = true where channel = 'email'", "")
-    ],
-    "assert_activation_cohorts_hold_everybody_once": [
-        (f"update {ACTIVATIONS} set cohort_customer_count = cohort_customer_count + 1", ""),
-        (f"delete from {ACTIVATIONS} where cohort_month = '2023-05-01'", ""),
-        (f"update {ACTIVATIONS} set activated_count = cohort_customer_count + 1", ""),
-        (f"update {ACTIVATIONS} set value_count = cohort_customer_count + 1", ""),
-        (f"update {ACTIVATIONS} set activated_before_count = activated_count + 1", ""),
-    ],
-    "assert_onboarding_steps_and_completions_agree": [
-        (f"update {STEPS} set reached_count = started_count + 1 where step_name = 'profile'", ""),
-        (f"update {STEPS} set drop_off_count = reached_count + 1 where step_name = 'profile'", ""),
-        (f"update {STEPS} set started_count = started_count + 1", ""),
-        (f"update {ONBOARDINGS} set completed_count = 1", ""),
-        (f"delete from {ONBOARDINGS}", ""),
-    ],
-}
+FAMILIES = (acquisition, customers)
+for family in FAMILIES:
+    ALTERATIONS |= family.ALTERATIONS
 
 
 @pytest.fixture(scope="module")
@@ -277,12 +229,13 @@ def shop(project_at: Callable[[Path], DbtProject], tmp_path_factory: pytest.Temp
     project = project_at(tmp_path_factory.mktemp("shop"))
     project.environment = DAY
     with project.opened() as warehouse:
-        for statement in RECORDS.strip().split(";\n"):
-            warehouse.run(statement.rstrip(";"))
-        for table in ("contacts", "products", "orders", "order_items", "refunds", "touchpoints", "consents", "tickets"):
+        for records in (RECORDS, *(family.RECORDS for family in FAMILIES)):
+            for statement in records.strip().split(";\n"):
+                warehouse.run(statement.rstrip(";"))
+        for table in TABLES:
             warehouse.run(
                 f"update raw.{table} set source_system = 'shop', id_namespace = 'shop', batch_id = 'b1',"
-                " loaded_at = timestamp '2023-06-11'"
+                " loaded_at = timestamp '2023-06-11' where source_system is null"
             )
     project.build(BEFORE_IDENTITY)
     with project.opened() as warehouse:
@@ -306,7 +259,8 @@ def test_every_data_test_passes_on_clean_data_and_looks_at_some(shop: DbtProject
     assert len(verdicts) == len(data_tests())
     with shop.opened() as warehouse:
         marts = (HISTORY, "marts.lifecycle_transitions", C360, SCHEME_STAGES, DAILY, FLOWS, SURVIVAL)
-        for table in (*marts, SEGMENTS, "segments.segment_members", ACTIVITY):
+        months = (customers.BALANCE, customers.GROUPS, customers.MRR, customers.COHORTS, customers.SEGMENT_MONTHS)
+        for table in (*marts, SEGMENTS, "segments.segment_members", ACTIVITY, *months):
             assert warehouse.scalar(f"select count(*) from {table}") >= 2, table
 
 
