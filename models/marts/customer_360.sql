@@ -18,6 +18,8 @@ activity as (select * from {{ ref('int_customer_activity') }}),
 
 acquisitions as (select * from {{ ref('int_customer_acquisitions') }}),
 
+engagement as (select * from {{ ref('int_engagement_indexes') }}),
+
 history as (select * from {{ ref('customer_lifecycle_history') }}),
 
 stages as (select * from {{ ref('lifecycle_stages') }}),
@@ -172,6 +174,8 @@ published as (
         coalesce(activity.message_sent_count, 0) as message_sent_count,
         coalesce(activity.message_click_count, 0) as message_click_count,
         coalesce(activity.referral_count, 0) as referral_count,
+        case when engagement.customer_id is null then 0 else engagement.engagement_index end
+            as engagement_index,
         -- facts: lifecycle
         -- Somebody known from undated records alone has no history yet.
         coalesce(current_facts.stage, 'awareness') as lifecycle_stage,
@@ -192,7 +196,6 @@ published as (
         -- facts: scores, null until a model was accepted
         cast(null as double) as churn_score,
         cast(null as decimal(18, 2)) as predicted_clv_12m_amount,
-        cast(null as double) as engagement_index,
         -- times
         first_moments.first_seen_at,
         current_facts.first_paid_at as became_customer_at,
@@ -214,6 +217,7 @@ published as (
     left join subscriptions on customers.customer_id = subscriptions.customer_id
     left join activity on customers.customer_id = activity.customer_id
     left join acquisitions on customers.customer_id = acquisitions.customer_id
+    left join engagement on customers.customer_id = engagement.customer_id
     left join identifiers_counted on customers.customer_id = identifiers_counted.customer_id
     left join current_facts on customers.customer_id = current_facts.customer_id
     left join first_moments on customers.customer_id = first_moments.customer_id

@@ -12,7 +12,7 @@ from lifecycle.identity.resolution import Policy, resolve
 from lifecycle.sources.contract import TABLES
 from lifecycle.warehouse import Warehouse
 from orchestration.dbt import data_tests
-from tests.dbt.alterations import Alterations, acquisition, customers
+from tests.dbt.alterations import Alterations, acquisition, customers, engagement
 from tests.dbt.alterations.tables import (
     ACTIVITY,
     C360,
@@ -219,7 +219,7 @@ ALTERATIONS: Alterations = {
     ],
 }
 
-FAMILIES = (acquisition, customers)
+FAMILIES = (acquisition, customers, engagement)
 for family in FAMILIES:
     ALTERATIONS |= family.ALTERATIONS
 
