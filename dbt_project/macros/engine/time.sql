@@ -58,3 +58,25 @@
     {#- Months from one first of a month to another. -#}
     cast((year({{ later }}) - year({{ earlier }})) * 12 + month({{ later }}) - month({{ earlier }}) as bigint)
 {%- endmacro %}
+
+{% macro local_hour(column) -%}
+    {#- The hour of a UTC timestamp on the clocks of the reporting zone, 0 to 23. -#}
+    {{ adapter.dispatch('local_hour')(column) }}
+{%- endmacro %}
+{% macro duckdb__local_hour(column) -%}
+    cast(hour(timezone({{ reporting_timezone() }}, timezone('UTC', {{ column }}))) as bigint)
+{%- endmacro %}
+{% macro spark__local_hour(column) -%}
+    cast(hour(from_utc_timestamp({{ column }}, {{ reporting_timezone() }})) as bigint)
+{%- endmacro %}
+
+{% macro iso_weekday(day) -%}
+    {#- 1 for Monday to 7 for Sunday. -#}
+    {{ adapter.dispatch('iso_weekday')(day) }}
+{%- endmacro %}
+{% macro duckdb__iso_weekday(day) -%}
+    cast(isodow({{ day }}) as bigint)
+{%- endmacro %}
+{% macro spark__iso_weekday(day) -%}
+    cast(weekday({{ day }}) + 1 as bigint)
+{%- endmacro %}
