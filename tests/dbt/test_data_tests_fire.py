@@ -12,7 +12,7 @@ from lifecycle.identity.resolution import Policy, resolve
 from lifecycle.sources.contract import TABLES
 from lifecycle.warehouse import Warehouse
 from orchestration.dbt import data_tests
-from tests.dbt.alterations import Alterations, acquisition, customers, engagement
+from tests.dbt.alterations import Alterations, acquisition, customers, engagement, support
 from tests.dbt.alterations.tables import (
     ACTIVITY,
     C360,
@@ -219,7 +219,7 @@ ALTERATIONS: Alterations = {
     ],
 }
 
-FAMILIES = (acquisition, customers, engagement)
+FAMILIES = (acquisition, customers, engagement, support)
 for family in FAMILIES:
     ALTERATIONS |= family.ALTERATIONS
 
@@ -302,7 +302,7 @@ def shop(project_at: Callable[[Path], DbtProject], tmp_path_factory: pytest.Temp
     project.environment = DAY
     with project.opened() as warehouse:
         for records in (RECORDS, *(family.RECORDS for family in FAMILIES)):
-            for statement in records.strip().split(";\n"):
+            for statement in filter(None, records.strip().split(";\n")):
                 warehouse.run(statement.rstrip(";"))
         for table in TABLES:
             warehouse.run(
