@@ -50,24 +50,25 @@ retained as (
 active_months as (
     select
         timeline.customer_id,
+        cohorts.cohort_month,
         {{ local_month('timeline.occurred_at') }} as active_month
     from timeline
     inner join touchpoint_types on timeline.event_name = touchpoint_types.event_name
+    inner join cohorts on timeline.customer_id = cohorts.customer_id
     where touchpoint_types.is_human_activity and not timeline.is_machine
-    group by timeline.customer_id, {{ local_month('timeline.occurred_at') }}
+    group by
+        timeline.customer_id,
+        cohorts.cohort_month,
+        {{ local_month('timeline.occurred_at') }}
 ),
 
 active as (
     select
-        cohorts.cohort_month,
-        {{ calendar_months_between('cohorts.cohort_month', 'active_months.active_month') }}
-            as month_number,
+        cohort_month,
+        {{ calendar_months_between('cohort_month', 'active_month') }} as month_number,
         cast(count(*) as bigint) as active_customer_count
     from active_months
-    inner join cohorts on active_months.customer_id = cohorts.customer_id
-    group by
-        cohorts.cohort_month,
-        {{ calendar_months_between('cohorts.cohort_month', 'active_months.active_month') }}
+    group by cohort_month, active_month
 ),
 
 months as (
