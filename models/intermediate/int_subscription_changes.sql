@@ -123,6 +123,12 @@ states_compared as (
         is_active and failure_number > recovery_number as is_past_due,
         is_active and pause_number > settlement_number as is_paused,
         is_active and cancel_number > revoke_number as is_cancelling,
+        -- Of the troubles that are not over, the failed payment is the latest.
+        is_active
+        and failure_number > recovery_number
+        and failure_number > case when cancel_number > revoke_number then cancel_number else 0 end
+        and failure_number > case when pause_number > settlement_number then pause_number else 0 end
+            as is_payment_last_trouble,
         coalesce(
             lag(is_active) over (
                 partition by id_namespace, subscription_id order by event_number asc nulls last
@@ -174,6 +180,9 @@ changes as (
         or (event_number = 1 and event_kind = 'ended') as is_paid_period,
         (was_active and not is_active)
         or (event_number = 1 and event_kind = 'ended') as is_paid_end,
+        was_active
+        and not is_active
+        and coalesce(lag(is_payment_last_trouble) over in_order, false) as is_involuntary_end,
         is_active and was_active and event_kind = 'upgraded' as is_upgrade,
         is_active
         and event_kind in ('payment_failed', 'paused', 'cancel_requested') as is_trouble,
