@@ -129,7 +129,7 @@ ALTERATIONS: Alterations = {
     "assert_customer_counts_equal_the_timeline": [
         (f"update {C360} set ticket_count = 0", ""),
         (f"update {C360} set review_count = 1", ""),
-        (f"update {C360} set touchpoint_count = 2 where touchpoint_count = 1", ""),
+        (f"update {C360} set touchpoint_count = touchpoint_count + 1", ""),
         (f"update {C360} set email_delivered_count = 1", ""),
         ("delete from marts.customer_timeline where event_name = 'ticket_opened'", ""),
         (f"update {C360} set last_ticket_at = last_ticket_at + interval 1 second", ""),
