@@ -136,7 +136,9 @@ starts_numbered as (
                     or starts_compared.previous_purchased_at
                     is distinct from starts_compared.next_purchased_at
                     or starts_compared.occurred_at
-                    >= {{ add_days('starts_compared.previous_at', 'settings.abandoned_after_hours / 24.0') }}
+                    >= {{ add_days(
+                        'starts_compared.previous_at', 'settings.abandoned_after_hours / 24.0'
+                    ) }}
                     then 1
                 else 0
             end

@@ -41,8 +41,9 @@ lines_compared as (
 lines_valued as (
     select
         lines_compared.*,
-        coalesce(lines_compared.unit_price_amount > lines_compared.highest_price_before_amount, false)
-            as is_upsell,
+        coalesce(
+            lines_compared.unit_price_amount > lines_compared.highest_price_before_amount, false
+        ) as is_upsell,
         lines_compared.order_date = lines_compared.category_first_date
         and lines_compared.order_date > first_days.order_date as is_cross_sell,
         {{ to_reporting_currency(

@@ -33,8 +33,9 @@ renewals as (
 -- Only what the seed asks for: mostly nothing.
 details as (
     select
-        concat_ws(':', 'touchpoint', source_system, touchpoint_id) as event_id,
-        lower(step_name) as step_detail
+        concat_ws(':', 'touchpoint', touchpoints.source_system, touchpoints.touchpoint_id)
+            as event_id,
+        lower(touchpoints.step_name) as step_detail
     from touchpoints
     semi join detailed_steps on lower(touchpoints.step_name) = detailed_steps.step_detail
 ),

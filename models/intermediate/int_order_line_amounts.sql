@@ -8,34 +8,46 @@ lines as (select * from {{ ref('int_order_lines') }}),
 
 orders as (select * from {{ ref('int_order_amounts') }} where not is_cancelled and not is_test),
 
+product_names as (select * from {{ ref('int_product_names') }} where is_in_one_catalogue),
+
 settings as (select * from {{ ref('stg_lifecycle_settings') }} where threshold_persona = 'default'),
+
+-- A till sells what another system's catalogue describes.
+lines_named as (
+    select
+        lines.*,
+        coalesce(lines.category, product_names.category) as known_category
+    from lines
+    left join product_names on lines.product_id = product_names.product_id
+),
 
 lines_converted as (
     select
         orders.order_key,
-        lines.line_number,
+        lines_named.line_number,
         orders.customer_id,
-        lines.product_id,
+        lines_named.product_id,
         not orders.is_without_rate as is_counted,
-        lines.is_return,
-        lines.is_zero,
-        lines.category,
-        {{ category_level('lines.category', 'settings.expansion_category_level') }} as top_category,
-        lines.quantity,
+        lines_named.is_return,
+        lines_named.is_zero,
+        lines_named.known_category as category,
+        {{ category_level('lines_named.known_category', 'settings.expansion_category_level') }}
+            as top_category,
+        lines_named.quantity,
         orders.currency,
         orders.exchange_rate,
-        lines.line_amount - lines.discount_amount as paid_amount,
-        {{ to_reporting_currency('lines.line_amount', 'orders.exchange_rate') }}
+        lines_named.line_amount - lines_named.discount_amount as paid_amount,
+        {{ to_reporting_currency('lines_named.line_amount', 'orders.exchange_rate') }}
             as gross_revenue_amount,
-        {{ to_reporting_currency('lines.discount_amount', 'orders.exchange_rate') }}
+        {{ to_reporting_currency('lines_named.discount_amount', 'orders.exchange_rate') }}
             as line_discount_amount,
         orders.order_discount_amount,
         orders.ordered_at,
         orders.order_date
-    from lines
+    from lines_named
     inner join orders
-        on lines.source_system = orders.source_system
-        and lines.order_id = orders.order_id
+        on lines_named.source_system = orders.source_system
+        and lines_named.order_id = orders.order_id
     cross join settings
 ),
 

@@ -10,6 +10,7 @@ products_ranked as (
         product_id,
         product_name,
         category,
+        count(*) over (partition by product_id) as catalogue_count,
         row_number() over (
             partition by product_id
             order by id_namespace asc nulls last, source_system asc nulls last
@@ -23,7 +24,8 @@ named as (
         product_id,
         -- facts
         product_name,
-        category
+        category,
+        catalogue_count = 1 as is_in_one_catalogue
     from products_ranked
     where product_rank = 1
 )

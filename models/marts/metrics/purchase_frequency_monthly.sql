@@ -28,13 +28,11 @@ order_days_compared as (
         order_date,
         order_count,
         cast(order_date + {{ window_days }} as date) as outdated_date,
-        cast(
-            lag(order_date) over (partition by customer_id order by order_date asc nulls last)
-            + {{ window_days }} as date
-        ) as previous_outdated_date,
-        lead(order_date) over (partition by customer_id order by order_date asc nulls last)
-            as next_order_date
+        cast(lag(order_date) over customer_days + {{ window_days }} as date)
+            as previous_outdated_date,
+        lead(order_date) over customer_days as next_order_date
     from order_days
+    window customer_days as (partition by customer_id order by order_date asc nulls last)
 ),
 
 -- The days from which an order, a customer by it, and a second order day by it no longer count.
@@ -46,9 +44,7 @@ covers as (
         least(outdated_date, coalesce(next_order_date, outdated_date)) as customer_until_date,
         case
             when previous_outdated_date > order_date
-                then least(
-                    previous_outdated_date, coalesce(next_order_date, previous_outdated_date)
-                )
+                then least(previous_outdated_date, coalesce(next_order_date, outdated_date))
         end as repeat_until_date
     from order_days_compared
 ),
@@ -72,7 +68,8 @@ covers_in_months as (
         ) as customer_until_month,
         cast(
             date_trunc(
-                'month', case when repeat_until_date <= {{ as_of_date() }} then repeat_until_date end
+                'month',
+                case when repeat_until_date <= {{ as_of_date() }} then repeat_until_date end
             ) as date
         ) as repeat_until_month
     from covers
