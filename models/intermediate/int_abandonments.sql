@@ -3,7 +3,13 @@
 
 with
 
-timeline as (select * from {{ ref('int_timeline') }}),
+timeline as (select * from {{ ref('int_timeline') }} where not is_machine),
+
+reported_purchases as (
+    select *
+    from {{ ref('int_timeline') }}
+    where (event_name = 'order_placed' and is_touchpoint) or event_name = 'subscription_started'
+),
 
 orders as (
     select *
@@ -24,11 +30,12 @@ events as (
         timeline.customer_id,
         timeline.amount,
         timeline.currency,
-        {{ local_date('timeline.occurred_at') }} as occurred_date,
+        case
+            when timeline.amount is not null then {{ local_date('timeline.occurred_at') }}
+        end as rated_date,
         timeline.occurred_at
     from timeline
     inner join kinds on timeline.event_name = kinds.event_name
-    where not timeline.is_machine
 ),
 
 starts as (
@@ -37,13 +44,12 @@ starts as (
         events.amount_basis,
         events.customer_id,
         {{ to_reporting_currency('events.amount', 'rates.exchange_rate') }} as started_amount,
-        events.occurred_date,
         events.occurred_at
     from events
     left join rates
         on events.currency = rates.currency
-        and events.occurred_date >= rates.valid_from_date
-        and (rates.valid_to_date is null or events.occurred_date < rates.valid_to_date)
+        and events.rated_date >= rates.valid_from_date
+        and (rates.valid_to_date is null or events.rated_date < rates.valid_to_date)
 ),
 
 -- What ends it well: an order that somebody placed, known or only reported, or the start of a paid subscription.
@@ -61,8 +67,7 @@ purchases_unioned as (
         customer_id,
         occurred_at as purchased_at,
         0 as revenue_amount
-    from timeline
-    where (event_name = 'order_placed' and is_touchpoint) or event_name = 'subscription_started'
+    from reported_purchases
 ),
 
 purchases as (
@@ -81,7 +86,6 @@ moments as (
         abandonment_kind,
         amount_basis,
         started_amount,
-        occurred_date,
         occurred_at,
         0 as moment_rank,
         cast(null as timestamp) as purchased_at
@@ -92,7 +96,6 @@ moments as (
         cast(null as string) as abandonment_kind,
         cast(null as string) as amount_basis,
         cast(null as decimal(18, 2)) as started_amount,
-        cast(null as date) as occurred_date,
         purchased_at as occurred_at,
         1 as moment_rank,
         purchased_at
@@ -105,7 +108,6 @@ moments_with_purchase as (
         abandonment_kind,
         amount_basis,
         started_amount,
-        occurred_date,
         occurred_at,
         min(purchased_at) over (
             partition by customer_id
@@ -157,7 +159,6 @@ started as (
         abandonment_kind,
         min(occurred_at) as began_at,
         max(occurred_at) as last_at,
-        min(occurred_date) as began_date,
         max(next_purchased_at) as purchased_at,
         cast(
             case
@@ -221,7 +222,7 @@ abandonments as (
             end as decimal(18, 2)
         ) as recovered_revenue_amount,
         -- times
-        cast(date_trunc('month', recoveries_ranked.began_date) as date) as began_month,
+        {{ local_month('recoveries_ranked.began_at') }} as began_month,
         recoveries_ranked.began_at,
         recoveries_ranked.last_at,
         recoveries_ranked.abandoned_at,

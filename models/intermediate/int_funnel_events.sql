@@ -3,7 +3,16 @@
 
 with
 
-timeline as (select * from {{ ref('int_timeline') }} where not is_machine),
+-- Each read once, for what it is asked: a timeline that is kept for three readers is a second timeline.
+timeline as (
+    select * from {{ ref('int_timeline') }} where event_name != 'order_placed' and not is_machine
+),
+
+timeline_orders as (
+    select * from {{ ref('int_timeline') }} where event_name = 'order_placed' and not is_machine
+),
+
+timeline_details as (select * from {{ ref('int_timeline') }} where not is_machine),
 
 touchpoints as (select * from {{ ref('stg_touchpoints') }} where step_name is not null),
 
@@ -41,10 +50,9 @@ details as (
 ),
 
 orders_placed as (
-    select timeline.*
-    from timeline
-    anti join renewals on timeline.event_id = renewals.event_id
-    where timeline.event_name = 'order_placed'
+    select timeline_orders.*
+    from timeline_orders
+    anti join renewals on timeline_orders.event_id = renewals.event_id
 ),
 
 events_matched as (
@@ -57,7 +65,6 @@ events_matched as (
         timeline.occurred_at
     from timeline
     inner join plain_steps on timeline.event_name = plain_steps.event_name
-    where timeline.event_name != 'order_placed'
     union all
     select
         orders_placed.customer_id,
@@ -70,16 +77,16 @@ events_matched as (
     inner join plain_steps on orders_placed.event_name = plain_steps.event_name
     union all
     select
-        timeline.customer_id,
+        timeline_details.customer_id,
         detailed_steps.funnel_name,
         detailed_steps.step_number,
         detailed_steps.window_hours,
         detailed_steps.is_first_attempt_only,
-        timeline.occurred_at
-    from timeline
-    inner join details on timeline.event_id = details.event_id
+        timeline_details.occurred_at
+    from timeline_details
+    inner join details on timeline_details.event_id = details.event_id
     inner join detailed_steps
-        on timeline.event_name = detailed_steps.event_name
+        on timeline_details.event_name = detailed_steps.event_name
         and details.step_detail = detailed_steps.step_detail
 ),
 
