@@ -100,6 +100,10 @@ amounts as (
             ) }}
             as decimal(18, 2)
         ) as discount_amount,
+        {{ to_reporting_currency(
+            'coalesce(orders_rated.discount_amount, 0)',
+            'orders_rated.exchange_rate'
+        ) }} as order_discount_amount,
         lines_added.cost_amount,
         {{ to_reporting_currency(
             'coalesce(orders_rated.tax_amount, 0)',

@@ -27,6 +27,8 @@ days_numbered as (
         ) }} as gap_days,
         -- times
         order_date,
+        lag(order_date) over (partition by customer_id order by order_date asc nulls last)
+            as previous_order_date,
         paid_at
     from days
 )

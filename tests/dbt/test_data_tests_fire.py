@@ -12,7 +12,7 @@ from lifecycle.identity.resolution import Policy, resolve
 from lifecycle.sources.contract import TABLES
 from lifecycle.warehouse import Warehouse
 from orchestration.dbt import data_tests
-from tests.dbt.alterations import Alterations, acquisition, customers, engagement, support
+from tests.dbt.alterations import Alterations, acquisition, customers, engagement, revenue, support
 from tests.dbt.alterations.tables import (
     ACTIVITY,
     C360,
@@ -219,9 +219,10 @@ ALTERATIONS: Alterations = {
     ],
 }
 
-FAMILIES = (acquisition, customers, engagement, support)
+FAMILIES = (acquisition, customers, engagement, revenue, support)
 for family in FAMILIES:
-    ALTERATIONS |= family.ALTERATIONS
+    for altered_kind, altered in family.ALTERATIONS.items():
+        ALTERATIONS.setdefault(altered_kind, []).extend(altered)
 
 
 ANSWERS, TREND = "intermediate.int_survey_answers", "marts.satisfaction_trend_monthly"
