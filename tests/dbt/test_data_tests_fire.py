@@ -44,6 +44,7 @@ SEGMENTS = "segments.segment_history"
 SCHEMES, SCHEME_STAGES = "seeds.lifecycle_schemes", "marts.customer_scheme_stages"
 DAILY, FLOWS, SURVIVAL = "marts.lifecycle_stage_daily", "marts.lifecycle_stage_flows", "marts.lifecycle_stage_survival"
 ACTIVITY = "intermediate.int_activity_states"
+SCORECARD = "marts.kpi_scorecard"
 FIELDS, PROFILES = "intermediate.int_customer_fields", "intermediate.int_customer_profiles"
 
 # Kind of test → what happens to the data → tests that have to see it.
@@ -203,6 +204,26 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
         ("delete from segments.segment_members where segment_name = 'lapsed'", ""),
         ("update segments.segment_members set entered_at = entered_at + interval 1 second", ""),
         (f"update {SEGMENTS} set valid_to_at = '2023-06-10' where valid_to_at is null", ""),
+    ],
+    # The scorecard.
+    "assert_kpi_targets_can_be_judged": [
+        ("update seeds.kpi_targets set direction = 'sideways' where kpi = 'orders'", ""),
+        ("update seeds.kpi_targets set tolerance_share = -0.1 where kpi = 'orders'", ""),
+        ("update seeds.kpi_targets set lag_months = -1 where kpi = 'orders'", ""),
+        ("update seeds.kpi_targets set dimension_value = 'web' where kpi = 'orders'", ""),
+        ("update seeds.kpi_targets set dimension = 'all' where kpi = 'orders'", ""),
+        ("insert into seeds.kpi_targets from seeds.kpi_targets where kpi = 'orders'", ""),
+    ],
+    "assert_every_kpi_stands_in_every_month": [
+        (f"delete from {SCORECARD} where kpi = 'orders' and kpi_month = '2023-04-01'", ""),
+        (f"delete from {SCORECARD} where kpi = 'retention_month_3'", ""),
+        (f"update {SCORECARD} set value = value + 1 where kpi = 'orders'", ""),
+        (f"update {SCORECARD} set value = 0 where kpi = 'people_in_stage' and dimension_value = 'lapsed'", ""),
+    ],
+    "assert_kpi_values_equal_the_marts": [
+        ("update marts.kpi_values set value = value + 0.01 where metric_name = 'net_revenue' and value > 500", ""),
+        ("update marts.kpi_values set value = value + 1 where metric_name = 'orders' and value = 2", ""),
+        ("delete from marts.kpi_values where metric_name = 'people_in_stage' and dimension_value = 'lapsed'", ""),
     ],
     "assert_nothing_happens_after_the_day": [
         ("update marts.customer_timeline set occurred_at = '2023-06-11 00:00' where event_name = 'product_viewed'", ""),
