@@ -16,7 +16,7 @@ from typing import Any
 
 from lifecycle.dbt import parsed_manifest
 from lifecycle.metrics.definitions import Definitions, SemanticModel
-from lifecycle.metrics.query import span_of
+from lifecycle.metrics.spans import span_of
 from lifecycle.warehouse import Warehouse, open_duckdb, quoted
 
 FIRST, LAST = date(2024, 1, 1), date(2025, 12, 31)

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lifecycle.errors import LifecycleError
-
-GRAINS = ("day", "week", "month", "quarter", "year")
-"""Spans of time that figures can be added up to, from short to long."""
+from lifecycle.metrics.spans import GRAINS
 
 UNITS = ("count", "money", "rate", "number", "days", "hours", "minutes", "points", "ratio", "index")
 """What ``meta: {unit: ...}`` of a metric may say, which decides how figures are written."""

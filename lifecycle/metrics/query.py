@@ -17,8 +17,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.errors import LifecycleError
+from lifecycle.metrics.conditions import Condition, read_condition
 from lifecycle.metrics.definitions import (
-    GRAINS,
     METRIC_TIME,
     Definitions,
     Grouping,
@@ -31,6 +31,7 @@ from lifecycle.metrics.definitions import (
     nearest,
     references,
 )
+from lifecycle.metrics.spans import GRAINS, after_span, span_of, spans, written_span
 from lifecycle.warehouse import Warehouse, literal, quoted
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def compile_question(definitions: Definitions, question: Question, types: Types)
     for metric in metrics:
         _refuse_unsupported(definitions, metric)
     by = _group_by(definitions, metrics, question)
-    conditions = [_condition(text) for text in question.where]
+    conditions = [read_condition(text) for text in question.where]
     for metric in metrics:
         _check_conditions(definitions, metric, conditions)
         _check_sums(definitions, metric, by, conditions, question)
@@ -194,12 +195,6 @@ def _time(definitions: Definitions, metrics: Sequence[Metric], name: str, grain:
     return _GroupBy(name, grain, Column(grain, grain.capitalize(), grain=grain))
 
 
-def spans(finest: str) -> tuple[str, ...]:
-    """The spans that something known by ``finest`` can be added up to; weeks do not make months."""
-    later = GRAINS[GRAINS.index(finest) :]
-    return tuple(grain for grain in later if not (finest == "week" and grain != "week"))
-
-
 def _dimension(definitions: Definitions, metrics: Sequence[Metric], name: str, grain: str | None) -> _GroupBy:
     grouping = None
     for metric in metrics:
@@ -238,80 +233,7 @@ def _no_grouping(definitions: Definitions, metric: Metric, typed: str, where: st
 # --- conditions ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Condition:
-    """``name operator values`` as somebody typed it."""
-
-    text: str
-    name: str
-    operator: str
-    values: tuple[str, ...]
-
-    @property
-    def holds_one(self) -> bool:
-        return self.operator in ("=", "in") and len(self.values) == 1
-
-
-_CONDITION = re.compile(
-    r"\s*(?P<name>[A-Za-z]\w*)\s*(?P<operator>!=|<>|<=|>=|=|<|>|(?<!\w)(?:not\s+in|in|is\s+not|is)(?!\w))\s*(?P<rest>.*?)\s*",
-    re.IGNORECASE | re.DOTALL,
-)
-_VALUE = re.compile(r"\s*(?:'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"|([^\s,()'\"=<>!]+))\s*")
-
-
-def _condition(text: str) -> _Condition:
-    match = _CONDITION.fullmatch(text)
-    if match is None:
-        raise _no_condition(text, "it is no condition")
-    operator = " ".join(match["operator"].lower().split()).replace("<>", "!=")
-    rest = match["rest"]
-    if operator in ("is", "is not"):
-        if rest.lower() != "null":
-            raise _no_condition(text, f"after '{operator}' stands null")
-        return _Condition(text, match["name"].lower(), operator, ())
-    is_list = operator in ("in", "not in")
-    if is_list:
-        if not (rest.startswith("(") and rest.endswith(")")):
-            raise _no_condition(text, f"after '{operator}' stands a list in parentheses")
-        rest = rest[1:-1]
-    values = _values(text, rest)
-    if not is_list and len(values) != 1:
-        raise _no_condition(text, f"after '{operator}' stands one value")
-    return _Condition(text, match["name"].lower(), operator, values)
-
-
-def _values(text: str, rest: str) -> tuple[str, ...]:
-    values = []
-    position = 0
-    while True:
-        match = _VALUE.match(rest, position)
-        if match is None:
-            raise _no_condition(text, "a value is missing" if position == len(rest) else "a value cannot be read")
-        single, double, bare = match.groups()
-        if single is not None:
-            values.append(single.replace("''", "'"))
-        elif double is not None:
-            values.append(double.replace('""', '"'))
-        else:
-            values.append(bare)
-        position = match.end()
-        if position == len(rest):
-            return tuple(values)
-        if rest[position] != ",":
-            raise _no_condition(text, "something follows the value; each --where takes one condition")
-        position += 1
-
-
-def _no_condition(text: str, why: str) -> LifecycleError:
-    return LifecycleError(
-        f"{why}: {text}",
-        where="--where",
-        remedy="Write it as: persona = student, persona != student, persona in (student, family), persona is null."
-        " Quote a value with spaces: country = 'New Zealand'. Several --where must all hold.",
-    )
-
-
-def _check_conditions(definitions: Definitions, metric: Metric, conditions: Sequence[_Condition]) -> None:
+def _check_conditions(definitions: Definitions, metric: Metric, conditions: Sequence[Condition]) -> None:
     """Every mart of the metric has what is asked for."""
     for condition in conditions:
         for model in definitions.models_of(metric.name):
@@ -331,7 +253,7 @@ def _check_sums(
     definitions: Definitions,
     metric: Metric,
     by: Sequence[_GroupBy],
-    conditions: Sequence[_Condition],
+    conditions: Sequence[Condition],
     question: Question,
 ) -> None:
     """Nothing is added up that cannot be."""
@@ -366,27 +288,6 @@ def _is_one_span(question: Question, grain: str) -> bool:
     return first is not None and last is not None and span_of(first, grain) == span_of(last, grain)
 
 
-def span_of(day: date, grain: str) -> date:
-    """The first day of the span that a day lies in."""
-    if grain == "week":
-        return day - timedelta(days=day.weekday())
-    if grain == "month":
-        return day.replace(day=1)
-    if grain == "quarter":
-        return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
-    return day.replace(month=1, day=1) if grain == "year" else day
-
-
-def after_span(day: date, grain: str) -> date:
-    """The first day after the span that a day lies in."""
-    first = span_of(day, grain)
-    if grain in ("day", "week"):
-        return first + timedelta(days=1 if grain == "day" else 7)
-    months = {"month": 1, "quarter": 3, "year": 12}[grain]
-    later = first.month - 1 + months
-    return date(first.year + later // 12, later % 12 + 1, 1)
-
-
 # --- the statement ---------------------------------------------------------------------------------------------------
 
 
@@ -407,7 +308,7 @@ class _Parts:
         self,
         definitions: Definitions,
         by: Sequence[_GroupBy],
-        conditions: Sequence[_Condition],
+        conditions: Sequence[Condition],
         question: Question,
         types: Types,
     ) -> None:
@@ -513,7 +414,7 @@ class _Parts:
             written.append(f"{_inner(part.time.sql)} < date {literal(str(after_span(self._question.last_day, grain)))}")
         return written + [self._typed(part, condition) for condition in self._conditions]
 
-    def _typed(self, part: _Part, condition: _Condition) -> str:
+    def _typed(self, part: _Part, condition: Condition) -> str:
         grouping = part.model.grouping(condition.name)
         assert grouping is not None  # noqa: S101 - checked before
         if not condition.values:
@@ -656,7 +557,8 @@ def answer(warehouse: Warehouse, definitions: Definitions, question: Question, *
         require_table(warehouse, model.table)
     with _reading(warehouse):
         rows = tuple(warehouse.rows(compiled.sql))
-        hints = _incomplete(compiled.columns, rows, as_of) if rows else _nothing(warehouse, definitions, question)
+        is_nothing = all(value is None for row in rows for value in row)
+        hints = _nothing(warehouse, definitions, question) if is_nothing else _incomplete(compiled.columns, rows, as_of)
     return Answer(compiled.columns, rows, compiled.sql, as_of, run_id, (*_widened(question, compiled.span), *hints))
 
 
@@ -726,23 +628,11 @@ def _incomplete(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], as_o
     return []
 
 
-def written_span(day: date, grain: str) -> str:
-    """A span as a person writes it: 2025-12, 2025-Q4, 2025-W49."""
-    if grain == "month":
-        return f"{day:%Y-%m}"
-    if grain == "quarter":
-        return f"{day.year}-Q{(day.month + 2) // 3}"
-    if grain == "week":
-        year, week, _ = day.isocalendar()
-        return f"{year}-W{week:02}"
-    return str(day.year) if grain == "year" else day.isoformat()
-
-
 def _nothing(warehouse: Warehouse, definitions: Definitions, question: Question) -> list[str]:
     """Why there may be no figures: the values that a dimension has."""
     hints = ["There is nothing that fits."]
     model = definitions.models_of(question.metrics[0])[0]
-    for condition in (_condition(text) for text in question.where):
+    for condition in (read_condition(text) for text in question.where):
         grouping = model.grouping(condition.name)
         if grouping is None:
             continue

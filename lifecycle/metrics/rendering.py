@@ -19,8 +19,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from lifecycle.metrics.query import Answer, Column, written_span
+from lifecycle.metrics.query import Answer, Column
 from lifecycle.metrics.scorecard import FIELDS, IN_WORDS, STATUSES, WHOLE, Scorecard, Standing
+from lifecycle.metrics.spans import written_span
 
 if TYPE_CHECKING:
     from rich.console import Console

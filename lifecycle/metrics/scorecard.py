@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.metrics.definitions import Definitions, nearest
-from lifecycle.metrics.query import open_current_publication, require_table, written_span
+from lifecycle.metrics.query import open_current_publication, require_table
+from lifecycle.metrics.spans import written_span
 from lifecycle.metrics.wording import marts
 
 if TYPE_CHECKING:

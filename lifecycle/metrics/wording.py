@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lifecycle.metrics.definitions import METRIC_TIME, Definitions, Leaf, Measure, Metric, fixed_by, in_words
-from lifecycle.metrics.query import spans
+from lifecycle.metrics.spans import spans
 
 _AGGREGATIONS = {
     "sum": "sum of {}",

@@ -19,7 +19,8 @@ import pytest
 
 from lifecycle.errors import LifecycleError
 from lifecycle.metrics.definitions import METRIC_TIME, Definitions, Metric, fixed_by, load_definitions
-from lifecycle.metrics.query import Answer, Question, answer, spans
+from lifecycle.metrics.query import Answer, Question, answer
+from lifecycle.metrics.spans import spans
 from lifecycle.settings import PROJECT_DIR
 from lifecycle.warehouse import open_duckdb
 from tests.made_marts import LAST, make_marts

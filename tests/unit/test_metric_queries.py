@@ -14,17 +14,8 @@ from hypothesis import strategies as st
 
 from lifecycle.errors import LifecycleError
 from lifecycle.metrics.definitions import Definitions, read_definitions
-from lifecycle.metrics.query import (
-    Answer,
-    Question,
-    after_span,
-    answer,
-    compile_question,
-    span_of,
-    spans,
-    type_reader,
-    written_span,
-)
+from lifecycle.metrics.query import Answer, Question, answer, compile_question, type_reader
+from lifecycle.metrics.spans import after_span, span_of, spans, written_span
 from lifecycle.warehouse import Warehouse, open_duckdb
 
 AS_OF = date(2024, 5, 20)
@@ -293,6 +284,7 @@ def test_every_aggregation(warehouse: Warehouse, name: str, figure: float) -> No
 def test_without_a_row_there_is_no_figure(warehouse: Warehouse) -> None:
     assert figures(warehouse, "sales", "row_count_metric", "pieces", where=("channel = nowhere",)) == [(None,) * 3]
     assert figures(warehouse, "sales", by=(MONTH,), where=("channel = nowhere",)) == []
+    assert ask(warehouse, "sales", where=("channel = nowhere",)).hints[1] == "channel is one of store, web."
 
 
 # --- conditions and days ---------------------------------------------------------------------------------------------
