@@ -33,7 +33,7 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run data ui test lint format pytest bench docs lock browser old-client clean
+.PHONY: help setup run data ui metricflow test lint format pytest bench docs lock browser old-client clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -80,6 +80,16 @@ ui: $(READY) ## Dagster's UI on 127.0.0.1:3000 (PORT=...)
 	cd "$$home"
 	exec $(CURDIR)/$(BIN)/dagster dev -m orchestration.definitions -h 127.0.0.1 -p $(PORT)
 
+# MetricFlow reads its definitions from the project's own target folder, whose names of tables are those of one database.
+metricflow: $(READY) ## Let MetricFlow (`mf query`) read what the example has published
+	@publication=$$($(BIN)/python -c '$(STATE_OF_CONFIG).serving)')/lifecycle.duckdb
+	test -f "$$publication" || { echo "Nothing is published yet: make run EXAMPLE=$(EXAMPLE)" >&2; exit 1; }
+	cd dbt_project
+	LIFECYCLE_PUBLICATION=$$publication ../$(BIN)/dbt --quiet parse --profiles-dir metricflow
+	echo 'MetricFlow is ready; in the folder dbt_project:'
+	echo "  export DBT_PROFILES_DIR=metricflow LIFECYCLE_PUBLICATION=$$publication"
+	echo '  ../$(BIN)/mf query --metrics net_revenue --group-by metric_time__month'
+
 bench: $(READY) ## Measure whole runs, identity resolution and stages against their limits (some 25 minutes)
 	@$(BIN)/python examples/complete_journey/prepare.py
 	failed=
@@ -122,7 +132,7 @@ docs: $(READY) ## Write docs/input-contract.md and a site of all models (with co
 	echo 'docs/input-contract.md and .cache/docs/static_index.html are written'
 
 lock: $(UV_READY) ## Resolve requirements.lock from pyproject.toml (LOCK_OPTIONS=--upgrade)
-	@$(BIN)/uv pip compile --quiet $(LOCK_OPTIONS) pyproject.toml --extra real-data --group dev --universal --python-version 3.11 \
+	@$(BIN)/uv pip compile --quiet $(LOCK_OPTIONS) pyproject.toml --extra real-data --extra semantic --group dev --universal --python-version 3.11 \
 		--no-emit-index-url --no-header --generate-hashes -o requirements.lock
 	echo 'duckdb>=1.5,<1.6' | $(BIN)/uv pip compile --quiet $(LOCK_OPTIONS) - --universal --python-version 3.11 \
 		--no-emit-index-url --no-header --no-annotate --generate-hashes -o tests/requirements-old-client.lock

@@ -39,10 +39,12 @@ publication_app = typer.Typer(help="What readers see: the last publications, and
 identity_app = typer.Typer(
     help="Decide who is the same person, and see what waits to be decided.", no_args_is_help=True
 )
+metrics_app = typer.Typer(help="Metrics by name: which there are, what they mean, their figures.", no_args_is_help=True)
 app.add_typer(publish_app, name="publish")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(publication_app, name="publication")
 app.add_typer(identity_app, name="identity")
+app.add_typer(metrics_app, name="metrics")
 
 ConfigOption = Annotated[
     Path | None,
@@ -57,6 +59,17 @@ class OutputFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+class FigureFormat(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+FormatOption = Annotated[
+    FigureFormat,
+    typer.Option("--format", help="table to read; csv and json carry plain figures; markdown for a pull request."),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]
 
 
@@ -871,6 +884,129 @@ def review(
     said += f", {left:,} of them not shown (--limit)" if left else ""
     said += f"; the decisions file decides {found.decided_count:,} more" if found.decided_count else ""
     console.print(f"{said}.", soft_wrap=True)
+
+
+@metrics_app.command("list")
+def list_metrics(
+    search: Annotated[
+        str | None, typer.Option("--search", help="Only those with this word in their name, description or mart.")
+    ] = None,
+    output_format: FormatOption = FigureFormat.TABLE,
+    config: ConfigOption = None,  # noqa: ARG001
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """The metrics of the semantic layer.
+
+    Example: lifecycle metrics list --search retention
+    """
+    from lifecycle.metrics.definitions import load_definitions
+    from lifecycle.metrics.query import Column
+    from lifecycle.metrics.rendering import print_rows
+    from lifecycle.metrics.wording import listed
+
+    definitions = load_definitions()
+    rows = listed(definitions, search)
+    if not rows:
+        raise LifecycleError(f"no metric speaks of '{search}'", remedy="`lifecycle metrics list` shows all of them.")
+    columns = [Column(name, name) for name in ("metric", "label", "unit", "by", "mart")]
+    print_rows(_console(READABLE), output_format, columns, rows, "")
+    if output_format is FigureFormat.TABLE:
+        counted = f"{len(rows)} metrics" if len(rows) > 1 else "1 metric"
+        _console(READABLE).print(f"\n{counted}; what it means: lifecycle metrics show {rows[0][0]}")
+
+
+@metrics_app.command("show")
+def show_metric(
+    name: Annotated[str, typer.Argument(metavar="METRIC", help="Name of a metric.")],
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """What a metric means: formula, dimensions, unit, where it comes from and where it is explained.
+
+    Example: lifecycle metrics show average_order_value
+    """
+    from lifecycle.metrics.definitions import load_definitions
+    from lifecycle.metrics.wording import commands, told
+
+    definitions = load_definitions()
+    metric = definitions.metric(name)
+    _print_section(
+        _console(READABLE), metric.label, metric.name, told(definitions, metric), commands(definitions, metric, config)
+    )
+
+
+@metrics_app.command("query")
+def query_metrics(
+    names: Annotated[list[str], typer.Argument(metavar="METRIC...", help="Names of metrics.")],
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", help="metric_time:month (day, week, quarter, year) or a dimension; may be repeated."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", help="A condition on a dimension (=, !=, in, ...); may be repeated, all must hold."),
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day.")] = None,
+    order_by: Annotated[
+        list[str] | None, typer.Option("--order-by", help="A column; with a minus in front the largest come first.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="So many rows at most.")] = None,
+    output_format: FormatOption = FigureFormat.TABLE,
+    show_sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead of running it.")] = False,
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Figures of one or several metrics, from what is published.
+
+    Example: lifecycle metrics query net_revenue orders --by metric_time:month --from 2025-01-01
+    """
+    from lifecycle.metrics.definitions import load_definitions
+    from lifecycle.metrics.query import Question, ask, sql_of
+    from lifecycle.metrics.rendering import print_answer
+
+    settings = _settings(config)
+    question = Question(
+        metrics=tuple(names),
+        by=tuple(by or ()),
+        where=tuple(where or ()),
+        first_day=_day(first, "--from"),
+        last_day=_day(last, "--to"),
+        order_by=tuple(order_by or ()),
+        limit=limit,
+    )
+    definitions = load_definitions()
+    if show_sql:
+        print(sql_of(settings, definitions, question))  # noqa: T201
+        return
+    answer = ask(settings, definitions, question)
+    print_answer(_console(READABLE), output_format, answer, settings.currency)
+
+
+@app.command()
+def scorecard(
+    month: Annotated[
+        str | None, typer.Option("--month", help="Month, for example 2025-12; default: the last that is over.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="The KPIs with targets by this dimension.")] = None,
+    output_format: FormatOption = FigureFormat.TABLE,
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Where the KPIs stand beside their targets, worst first, and where to look.
+
+    Example: lifecycle scorecard --month 2025-12
+    """
+    import shlex
+
+    from lifecycle.metrics.definitions import load_definitions
+    from lifecycle.metrics.rendering import print_scorecard
+    from lifecycle.metrics.scorecard import read_scorecard
+
+    settings = _settings(config)
+    options = f" --config {shlex.quote(str(config))}" if config is not None else ""
+    found = read_scorecard(settings, load_definitions(), month=month, dimension=by, options=options)
+    print_scorecard(_console(READABLE), output_format, found, settings.project)
 
 
 @app.command()

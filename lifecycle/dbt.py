@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +35,7 @@ PARSED_FROM = ("models", "seeds", "dbt_project")
 
 def fingerprint() -> str:
     """Changes whenever a file that dbt parses changes."""
-    import dbt.version
-
-    digest = hashlib.sha256(str(dbt.version.__version__).encode())
+    digest = hashlib.sha256(version("dbt-core").encode())
     for folder in PARSED_FROM:
         for path in sorted((PROJECT_DIR / folder).rglob("*")):
             if path.is_file() and path.suffix in (".sql", ".yml", ".csv") and "target" not in path.parts:
@@ -78,17 +79,35 @@ def parsed_manifest() -> Manifest:
     """The parsed project, for dbt; parsed once per process, and quickly when nothing changed."""
     from dbt.contracts.graph.manifest import Manifest
 
+    with _parsed() as fresh:
+        # What dbt itself keeps between two parses; reading it back costs a quarter of looking at every file.
+        return fresh or Manifest.from_msgpack((PARSED_DIR / "partial_parse.msgpack").read_bytes())
+
+
+def semantic_manifest() -> dict[str, Any]:
+    """The semantic models and metrics of the parsed project, as dbt writes them for MetricFlow.
+
+    While nothing changed since the last parse, that is reading one file: dbt is not loaded.
+    """
+    with _parsed():
+        content: dict[str, Any] = json.loads((PARSED_DIR / "semantic_manifest.json").read_text(encoding="utf-8"))
+    return content
+
+
+@contextmanager
+def _parsed() -> Iterator[Manifest | None]:
+    """While this is open the parsed project is up to date and nobody else writes it. Gives it, if it was parsed now."""
     PARSED_DIR.mkdir(parents=True, exist_ok=True)
     stamp = PARSED_DIR / "fingerprint"
     with (PARSED_DIR / "parse.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         current = fingerprint()
         if stamp.exists() and stamp.read_text() == current:
-            # What dbt itself keeps between two parses; reading it back costs a quarter of looking at every file.
-            return Manifest.from_msgpack((PARSED_DIR / "partial_parse.msgpack").read_bytes())
+            yield None
+            return
         parsed = _parse()
         stamp.write_text(current)
-    return parsed
+        yield parsed
 
 
 def dbt_environment(settings: Settings, build: Build) -> dict[str, str]:

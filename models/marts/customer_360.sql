@@ -208,7 +208,8 @@ published as (
         support.last_review_at,
         subscriptions.subscription_ended_at,
         current_facts.closed_at as account_closed_at,
-        current_stages.lifecycle_stage_since_at
+        current_stages.lifecycle_stage_since_at,
+        cast({{ as_of_date() }} as date) as as_of_date
     from customers
     left join profiles on customers.customer_id = profiles.customer_id
     left join orders on customers.customer_id = orders.customer_id

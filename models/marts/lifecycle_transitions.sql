@@ -33,7 +33,8 @@ moves as (
         reason,
         evidence_event_id,
         -- times
-        moved_at
+        moved_at,
+        {{ local_date('moved_at') }} as moved_date
     from history_compared
     where from_stage is not null
 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lifecycle.identity.resolution import Policy, resolve
+from lifecycle.metrics.definitions import load_definitions
+from lifecycle.metrics.query import Question, answer
 from lifecycle.sources.contract import TABLES
 from lifecycle.warehouse import Warehouse
 from orchestration.dbt import data_tests
-from tests.dbt.alterations import Alterations, acquisition, customers, engagement, revenue, support
+from tests.dbt.alterations import Alterations, acquisition, customers, engagement, revenue, semantic, support
 from tests.dbt.alterations.tables import (
     ACTIVITY,
     C360,
@@ -219,7 +222,7 @@ ALTERATIONS: Alterations = {
     ],
 }
 
-FAMILIES = (acquisition, customers, engagement, revenue, support)
+FAMILIES = (acquisition, customers, engagement, revenue, semantic, support)
 for family in FAMILIES:
     for altered_kind, altered in family.ALTERATIONS.items():
         ALTERATIONS.setdefault(altered_kind, []).extend(altered)
@@ -382,3 +385,31 @@ def test_a_warning_is_said_to_be_one_and_a_failure_a_failure(shop: DbtProject) -
         warehouse.run("delete from raw.order_items where order_id = 'gone'")
         warehouse.run("insert into marts.lifecycle_transitions from main.moves")
     assert found == dict(zip(names, ["warn", "fail"], strict=True))
+
+
+def test_the_figures_of_kpis_are_those_of_the_semantic_layer(shop: DbtProject) -> None:
+    definitions = load_definitions()
+    day = date.fromisoformat(DAY["LIFECYCLE_AS_OF"])
+    compared = 0
+    with shop.opened() as warehouse:
+        kinds = warehouse.rows("select distinct metric_name, dimension from marts.kpi_values order by 1, 2")
+        for metric, dimension in kinds:
+            by = ("metric_time:month",) if dimension == "all" else ("metric_time:month", dimension)
+            found = answer(warehouse, definitions, Question((metric,), by), as_of=day, run_id="shop")
+            asked = {(row[0], row[1] if row[2:] else "all"): row[-1] for row in found.rows}
+            kept = {
+                (month, value): figure
+                for month, value, figure in warehouse.rows(
+                    "select value_month, dimension_value, value from marts.kpi_values"
+                    " where metric_name = ? and dimension = ?",
+                    [metric, dimension],
+                )
+            }
+            for key in asked.keys() | kept.keys():
+                # A month without a sale has no row in its mart, and a revenue of 0 here.
+                theirs, ours = asked.get(key), kept.get(key)
+                assert float(theirs or 0) == pytest.approx(ours or 0), (metric, dimension, key)
+                assert theirs is None or ours is not None, (metric, dimension, key)
+                compared += theirs is not None
+    assert {metric for metric, _ in kinds} >= {"net_revenue", "retention_rate_month_1", "at_risk_rate"}
+    assert compared > 60

@@ -28,6 +28,10 @@ COMMANDS = [
     ["identity", "merge"],
     ["identity", "split"],
     ["identity", "review"],
+    ["metrics", "list"],
+    ["metrics", "show"],
+    ["metrics", "query"],
+    ["scorecard"],
     ["doctor"],
     ["generate"],
 ]
@@ -122,6 +126,9 @@ def test_an_unknown_segment_is_answered_with_the_known_ones(
         ["calibrate", "--json"],
         ["identity", "review"],
         ["identity", "merge", "crm:1", "shop:1", "--reason", "sure"],
+        ["metrics", "query", "net_revenue"],
+        ["metrics", "query", "net_revenue", "--sql"],
+        ["scorecard"],
     ],
     ids=" ".join,
 )
@@ -164,6 +171,43 @@ def test_the_list_of_publications_is_empty_before_the_first_run(
     assert "nothing is published yet" in capsys.readouterr().out
     assert run(monkeypatch, "publication", "rollback", "--config", str(company)) == 1
     assert "no earlier publication" in capsys.readouterr().err
+
+
+def test_metrics_are_listed_and_told_without_a_company(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "metrics", "list", "--search", "average order") == 0
+    said = capsys.readouterr().out
+    assert "average_order_value" in said and "1 metrics" not in said and "lifecycle metrics show" in said
+    assert run(monkeypatch, "metrics", "list", "--format", "csv") == 0
+    assert capsys.readouterr().out.startswith("metric,label,unit,by,mart\n")
+    assert run(monkeypatch, "metrics", "show", "average_order_value") == 0
+    said = capsys.readouterr().out
+    assert "revenue_before_refunds ÷ orders" in said and "docs/metrics.md#revenue_monthly" in said
+    assert "lifecycle metrics query average_order_value --by metric_time:month" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["metrics", "list", "--search", "xyzzy"], "no metric speaks of 'xyzzy'"),
+        (["metrics", "show", "net_revenu"], "did you mean 'net_revenue'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_metric_that_does_not_exist_is_refused(
+    command: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, *command) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_a_day_of_a_question_that_is_no_day_is_refused(
+    company: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["metrics", "query", "net_revenue", "--from", "june", "--config", str(company)]
+    assert run(monkeypatch, *command) == 1
+    assert "--from: 'june' is no day" in capsys.readouterr().err
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_fresh_company(
