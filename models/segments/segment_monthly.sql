@@ -18,7 +18,7 @@ orders as (
     select * from {{ ref('int_orders') }} where is_counted and customer_id is not null
 ),
 
-refunds as (select * from {{ ref('int_refund_months') }}),
+refunds as (select * from {{ ref('int_refunds') }} where is_counted),
 
 member_moves as (
     select
