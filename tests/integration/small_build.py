@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.publishing.ledger import utc
+from lifecycle.serving.publication import PUBLIC
 from lifecycle.settings import DestinationSettings, Guards, Settings, Source, Sync
 from lifecycle.sources.contract import LOAD_COLUMNS, TABLES
 from lifecycle.warehouse import Warehouse, open_duckdb, quoted
@@ -145,6 +146,13 @@ def build(warehouse: Warehouse, *, version: int = 1, customers: int = 12, run_id
             select 'b1' as batch_id, {marker} as source_system, 'contacts' as table_name, 'none.csv' as file_name,
                 12 as received_count, 12 as loaded_count, 0 as duplicate_count, 0 as superseded_count,
                 0 as suppressed_count, 0 as quarantined_count, timestamp '2024-03-31' as loaded_at""",
+    }
+    # Of the metric marts the keys are enough.
+    keys = {table.name: table.keys.split(", ") for table in PUBLIC if table.name.startswith(("marts.", "segments."))}
+    tables |= {
+        name: f"select {', '.join(f'{marker} as {key}' for key in columns)}"
+        for name, columns in keys.items()
+        if name not in tables
     }
     for table, sql in tables.items():
         warehouse.create_as(table, sql)

@@ -190,7 +190,7 @@ def test_equal_content_is_published_as_equal_bytes(settings: Settings) -> None:
         warehouse.create_as("marts.customer_timeline", "from marts.customer_timeline order by hash(event_id)")
         verdict(warehouse, "run-2", "marts", "passed")
         second = build_publication(warehouse, settings, run_id="run-2", as_of=AS_OF, published_at=NOW)
-    assert len(digests(first)) == 20
+    assert len(digests(first)) == len([table for table in PUBLIC if table.in_parquet]) > 50
     assert digests(first) == digests(second)
     by_name = [
         {(t.file_name, t.table_name): t.digest for t in p.tables if not t.table_name.startswith("ops")}
