@@ -9,7 +9,7 @@ people as (select * from {{ ref('int_customer_beginnings') }}),
 
 spend as (select * from {{ ref('int_marketing_spend') }}),
 
-retained as (select * from {{ ref('int_retained_customers_monthly') }}),
+balance as (select * from {{ ref('customer_balance_monthly') }}),
 
 -- Before the first day of spend nothing is known of it: that is no 0.
 first_spend_months as (
@@ -53,7 +53,8 @@ months_filled as (
         months.is_complete,
         coalesce(leads_counted.lead_count, 0) as lead_count,
         coalesce(customers_counted.new_customer_count, 0) as new_customer_count,
-        coalesce(retained.retained_customer_count, 0) as retained_customer_count,
+        coalesce(balance.opening_count - balance.churned_from_opening_count, 0)
+            as retained_customer_count,
         case
             when months.month >= first_spend_months.first_spend_month
                 then cast(coalesce(spend_added.spend_amount, 0) as decimal(18, 2))
@@ -74,7 +75,7 @@ months_filled as (
     left join leads_counted on months.month = leads_counted.identified_month
     left join customers_counted on months.month = customers_counted.first_paid_month
     left join spend_added on months.month = spend_added.spend_month
-    left join retained on months.month = retained.month
+    left join balance on months.month = balance.balance_month
 ),
 
 costs_added as (
