@@ -33,8 +33,9 @@ bounds as (
 
 months as (
     select
-        cast(bounds.first_month + cast(month_numbers.month_number as int) * interval 1 month as date)
-            as month
+        cast(
+            bounds.first_month + cast(month_numbers.month_number as int) * interval 1 month as date
+        ) as month
     from bounds
     inner join month_numbers
         on month_numbers.month_number
