@@ -40,6 +40,8 @@ engagements as (select * from {{ ref('engagement_monthly') }}),
 
 experiences as (select * from {{ ref('experience_monthly') }}),
 
+satisfaction_trends as (select * from {{ ref('satisfaction_trend_monthly') }}),
+
 support as (select * from {{ ref('support_total_monthly') }}),
 
 -- A month without a sale is a month with a revenue of 0.
@@ -424,15 +426,10 @@ active_people_28_days as (
     from engagements
 ),
 
-relational_nps as (
+relational_nps_90_days as (
     select
-        {{ kpi_figure(
-            'relational_nps',
-            'experience_month',
-            '100 * (promoter_count - detractor_count)',
-            'scored_count'
-        ) }}
-    from experiences
+        {{ kpi_figure('relational_nps_90_days', 'trend_month', 'score_sum', 'answer_count') }}
+    from satisfaction_trends
     where survey_kind = 'nps' and survey_basis = 'relational'
 ),
 
@@ -559,7 +556,7 @@ figures as (
     union all
     select * from active_people_28_days
     union all
-    select * from relational_nps
+    select * from relational_nps_90_days
     union all
     select * from csat_rate
     union all
