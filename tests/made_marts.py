@@ -28,8 +28,10 @@ def make_marts(path: Path, definitions: Definitions, *, rows: int = 400, seed: i
     """A DuckDB file with every mart of the semantic layer, and the days that MetricFlow counts along."""
     contracts = contracts_of_models()
     with open_duckdb(path) as warehouse:
-        warehouse.run("create schema marts")
-        for table in sorted({model.table for model in definitions.models.values()}):
+        tables = {model.table for model in definitions.models.values()}
+        for schema in sorted({"marts", *(table.partition(".")[0] for table in tables)}):
+            warehouse.run(f"create schema {quoted(schema)}")
+        for table in sorted(tables):
             chance = random.Random(f"{seed} {table}")  # noqa: S311 - made rows are no secret
             fillers = _fillers(definitions, table, contracts[table], chance)
             _make(warehouse, table, fillers, rows)

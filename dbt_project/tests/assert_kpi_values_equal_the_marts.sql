@@ -1,4 +1,5 @@
--- The long table of figures says what the marts say: revenue in all, and everybody in exactly one stage.
+-- The long table of figures says what the marts say: revenue in all, everybody in exactly one stage, and the customers
+-- lost of all personas, and of all channels, are the customers lost.
 {{ config(meta={'dagster': {'ref': {'name': 'kpi_values'}}}) }}
 
 with
@@ -51,6 +52,17 @@ people as (
     group by value_month
 ),
 
+losses as (
+    select
+        value_month,
+        dimension,
+        cast(sum(numerator) as double) as lost_count,
+        cast(sum(denominator) as double) as opening_count
+    from figures
+    where metric_name = 'churn_rate'
+    group by value_month, dimension
+),
+
 differences as (
     select 'revenue' as figure
     from figures_added
@@ -63,6 +75,17 @@ differences as (
     inner join everybody on month_ends.stage_date = everybody.stage_date
     left join people on month_ends.value_month = people.value_month
     where people.people_count is distinct from everybody.people_count
+    union all
+    select 'losses' as figure
+    from losses
+    inner join losses as all_losses
+        on losses.value_month = all_losses.value_month
+        and all_losses.dimension = 'all'
+    where losses.dimension != 'all'
+        and (
+            losses.lost_count is distinct from all_losses.lost_count
+            or losses.opening_count is distinct from all_losses.opening_count
+        )
 )
 
 select * from differences

@@ -205,8 +205,14 @@ def _basis(scorecard: Scorecard) -> str:
 
 def _scorecard_columns(scorecard: Scorecard) -> list[Column]:
     apart = [] if scorecard.dimension == WHOLE else [Column("dimension_value", scorecard.dimension)]
-    figures = [Column(name, name, unit="number") for name in ("value", "target", "change")]
+    names = ("value", "of", "target", "change") if _says_of_how_many(scorecard) else ("value", "target", "change")
+    figures = [Column(name, name, unit="number") for name in names]
     return [Column("kpi", "KPI"), *apart, *figures, Column("owner", "owner")]
+
+
+def _says_of_how_many(scorecard: Scorecard) -> bool:
+    """Taken apart, a rate may be that of two people."""
+    return scorecard.dimension != WHOLE and any(one.row["denominator"] is not None for one in scorecard.standings)
 
 
 def _cells(one: Standing, scorecard: Scorecard) -> list[str]:
@@ -214,10 +220,12 @@ def _cells(one: Standing, scorecard: Scorecard) -> list[str]:
     unit, currency = one.row["unit"], one.row["currency"] or ""
     bound = "at least" if one.row["direction"] == "up" else "at most"
     apart = [] if scorecard.dimension == WHOLE else [printable(str(one.row["dimension_value"]))]
+    of = [figure(one.row["denominator"], "count", currency)] if _says_of_how_many(scorecard) else []
     return [
         printable(_label(one)),
         *apart,
         figure(one.row["value"], unit, currency),
+        *of,
         f"{bound} {figure(one.row['target_value'], unit, currency)}",
         change(one.row["change"], unit, currency),
         printable(one.row["owner"] or NOTHING),

@@ -31,16 +31,16 @@ STATUSES = ("off_track", "at_risk", "no_data", "on_track")
 IN_WORDS = {"off_track": "Off track", "at_risk": "At risk", "no_data": "No data", "on_track": "On track"}
 
 FIELDS = (
-    "kpi", "kpi_month", "dimension", "dimension_value", "status", "value", "previous_value", "change", "target_value",
-    "tolerance_share", "direction", "unit", "currency", "owner", "metric_name", "description", "value_month",
-    "is_complete",
+    "kpi", "kpi_month", "dimension", "dimension_value", "status", "value", "denominator", "previous_value", "change",
+    "target_value", "tolerance_share", "direction", "unit", "currency", "owner", "metric_name", "description",
+    "value_month", "is_complete",
 )  # fmt: skip
 """Columns of the scorecard that are handed on, in this order."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One KPI in one month. ``look_at`` are mart, docs and the command that shows its months."""
+    """One KPI in one month. ``look_at`` are mart, docs and the commands that show its months and take it apart."""
 
     row: dict[str, Any]
     label: str
@@ -102,13 +102,21 @@ def read_scorecard(
         rows = warehouse.dicts(
             f"select {', '.join(FIELDS)} from {TABLE} where kpi_month = ? and dimension = ?", [chosen, wanted]
         )
+        apart = warehouse.rows(
+            f"select distinct kpi, dimension from {TABLE} where kpi_month = ? and dimension <> ? order by all",
+            [chosen, WHOLE],
+        )
+    of_month = f" --month {month}" if month else ""
+    commands: dict[str, list[str]] = {}
+    for kpi, name in apart if wanted == WHOLE else ():
+        commands.setdefault(kpi, []).append(f"lifecycle scorecard{of_month} --by {name}{options}")
     return Scorecard(
         month=chosen,
         dimension=wanted,
         is_complete=all(row["is_complete"] for row in rows),
         as_of=publication.as_of,
         run_id=publication.run_id,
-        standings=ordered([_standing(definitions, row, options) for row in rows]),
+        standings=ordered([_standing(definitions, row, options, commands.get(row["kpi"], ())) for row in rows]),
     )
 
 
@@ -165,11 +173,11 @@ def _dimension(warehouse: Warehouse, typed: str | None) -> str:
     return typed
 
 
-def _standing(definitions: Definitions, row: dict[str, Any], options: str) -> Standing:
+def _standing(definitions: Definitions, row: dict[str, Any], options: str, apart: Sequence[str]) -> Standing:
     metric = definitions.metrics.get(row["metric_name"])
     if metric is None:
         # The targets of a publication may name a metric that the code no longer has.
         return Standing(row, row["kpi"].replace("_", " ").capitalize(), ())
     by = "" if row["dimension"] == WHOLE else f" --by {row['dimension']}"
     command = f"lifecycle metrics query {metric.name} --by month{by}{options}"
-    return Standing(row, metric.label, (*marts(definitions, metric), metric.docs, command))
+    return Standing(row, metric.label, (*marts(definitions, metric), metric.docs, command, *apart))

@@ -151,6 +151,12 @@ TOGETHER = [
         ("stage_moves", "median_days_in_stage", "p90_days_in_stage", "customers_who_moved"), ("from_stage", "to_stage")
     ),
     Asked(("at_risk_customers", "active_customers", "at_risk_rate"), (f"{METRIC_TIME}:week",)),
+    Asked(("opening_customers", "customer_losses", "customers"), ("acquisition_channel",)),
+    Asked(("churn_rate", "retention_rate", "blended_cac", "net_mrr_retention_rate"), (f"{METRIC_TIME}:month",)),
+    Asked(("leads", "cost_per_lead", "lead_to_customer_30_days_rate", "activation_rate"), ("channel_group",)),
+    Asked(("opening_customers", "closing_customers", "opening_mrr", "closing_mrr"), (f"{METRIC_TIME}:quarter",)),
+    Asked(("tickets", "messages_sent"), ("channel",)),
+    Asked(("relational_nps", "csat_rate", "mean_ces"), (f"{METRIC_TIME}:month",)),
 ]
 UNDER_CONDITIONS = [
     Asked(("cohort_retention_rate",), (f"{METRIC_TIME}:month",), (("month_number", "= 2"),)),
@@ -161,6 +167,8 @@ UNDER_CONDITIONS = [
     Asked(("customers",), ("persona",), (("persona", "not in ('blue', 'dune')"),)),
     Asked(("people_in_stage",), (f"{METRIC_TIME}:month",), (("stage", "= 'loyalty'"),)),
     Asked(("people_in_scheme_stage",), ("stage",), (("scheme", "= 'amber'"),)),
+    Asked(("abandonment_rate",), (f"{METRIC_TIME}:quarter",), (("abandonment_kind", "= 'cart'"),)),
+    Asked(("list_growth_rate",), (f"{METRIC_TIME}:quarter",), (("channel", "= 'blue'"), ("purpose", "= 'dune'"))),
     Asked(("stage_moves",), ("to_stage",), (("from_stage", "= 'coral'"),), date(2024, 3, 10), date(2024, 8, 20)),
 ]
 ON_DAYS = [
@@ -312,6 +320,48 @@ BY_HAND = [
         "customers",
         "persona",
         "select persona, count(became_customer_at) from marts.customer_360 group by 1",
+    ),
+    (
+        "churn_rate",
+        MONTH,
+        "select balance_month, sum(churned_from_opening_count)::double / nullif(sum(opening_count), 0)"
+        " from marts.customer_balance_by_group_monthly group by 1",
+    ),
+    (
+        "blended_cac",
+        MONTH,
+        "select acquisition_month, sum(acquisition_cost_amount)::double / nullif(sum(new_customer_count)"
+        " filter (where acquisition_cost_amount is not null), 0) from marts.acquisition_cost_monthly group by 1",
+    ),
+    (
+        "activation_rate",
+        "channel_group",
+        "select acquisition_channel, sum(activated_count)::double / nullif(sum(cohort_customer_count)"
+        " filter (where activated_count is not null), 0) from marts.activation_cohorts group by 1",
+    ),
+    (
+        "segment_members_at_end",
+        "segment",
+        "select segment_name, sum(closing_member_count) from (from segments.segment_monthly"
+        " qualify segment_month = max(segment_month) over ()) group by 1",
+    ),
+    (
+        "email_click_rate",
+        "campaign",
+        "select campaign_id, sum(unique_click_count)::double / nullif(sum(delivered_count), 0)"
+        " from marts.email_engagement_monthly group by 1",
+    ),
+    (
+        "usage_breadth_rate",
+        MONTH,
+        "select usage_month, sum(key_feature_use_count)::double / nullif(sum(user_count * key_feature_count), 0)"
+        " from marts.product_usage_monthly group by 1",
+    ),
+    (
+        "first_contact_resolution_rate",
+        "channel",
+        "select ticket_channel, sum(first_contact_resolved_count)::double"
+        " / nullif(sum(first_contact_eligible_count), 0) from marts.support_monthly group by 1",
     ),
     (
         "revenue_per_customer",

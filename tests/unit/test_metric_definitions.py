@@ -99,6 +99,11 @@ def test_active_customers_are_those_whose_stage_is_active() -> None:
     assert named == {row["stage"] for row in seed("lifecycle_stages") if row["is_active"] == "true"}
 
 
+def test_no_two_metrics_have_the_same_label() -> None:
+    labels = [metric.label for metric in DEFINITIONS.metrics.values()]
+    assert len(set(labels)) == len(labels), sorted({label for label in labels if labels.count(label) > 1})
+
+
 # --- the targets -----------------------------------------------------------------------------------------------------
 
 TARGETS = seed("kpi_targets")
@@ -285,7 +290,7 @@ def test_every_unit_is_told_in_words() -> None:
 def test_metrics_are_found_by_a_word_of_their_name_label_description_or_mart() -> None:
     assert "retention_rate_month_1" in {row[0] for row in listed(DEFINITIONS, "retention")}
     assert {row[0] for row in listed(DEFINITIONS, "average order")} == {"average_order_value"}
-    assert {row[-1] for row in listed(DEFINITIONS, "revenue_monthly")} == {"revenue_monthly"}
+    assert {row[-1] for row in listed(DEFINITIONS, "lifecycle_stage_daily")} == {"lifecycle_stage_daily"}
     assert listed(DEFINITIONS, "xyzzy") == []
     assert len(listed(DEFINITIONS, None)) == len(METRICS)
 

@@ -147,7 +147,7 @@ DEFINITIONS: Definitions = load_definitions()
 def row(kpi: str, status: str, value: float | None, target: float = 100.0, **given: Any) -> dict[str, Any]:
     found = {
         "kpi": kpi, "kpi_month": date(2024, 2, 1), "dimension": "all", "dimension_value": "all", "status": status,
-        "value": value, "previous_value": 90.0, "change": None if value is None else value - 90.0,
+        "value": value, "denominator": None, "previous_value": 90.0, "change": None if value is None else value - 90.0,
         "target_value": target, "tolerance_share": 0.1, "direction": "up", "unit": "count", "currency": None,
         "owner": "Head of CRM", "metric_name": "orders", "description": "What is bought.",
         "value_month": date(2024, 2, 1), "is_complete": True,
@@ -165,6 +165,8 @@ KPIS = [
     row("old", "at_risk", 91.0, metric_name="gone_from_the_code"),
     row("stages", "off_track", 40.0, dimension="stage", dimension_value="loyalty", metric_name="people_in_stage"),
     row("stages", "on_track", 400.0, dimension="stage", dimension_value="advocacy", metric_name="people_in_stage"),
+    row("refunds", "at_risk", 0.5, 0.4, unit="rate", direction="down", dimension="country", dimension_value="DE",
+        metric_name="refund_rate", denominator=2.0, change=-0.4),
     row("orders", "on_track", 110.0, kpi_month=date(2024, 1, 1)),
     row("orders", "off_track", 2.0, kpi_month=date(2024, 3, 1), is_complete=False),
 ]  # fmt: skip
@@ -179,7 +181,7 @@ def company(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     with opened(settings) as warehouse:
         build(warehouse)
         types = {"kpi_month": "date", "value_month": "date", "is_complete": "boolean"} | dict.fromkeys(
-            ("value", "previous_value", "change", "target_value", "tolerance_share"), "double"
+            ("value", "denominator", "previous_value", "change", "target_value", "tolerance_share"), "double"
         )
         columns = ", ".join(f"{name} {types.get(name, 'varchar')}" for name in FIELDS)
         warehouse.run(f"create or replace table marts.kpi_scorecard ({columns})")
@@ -208,7 +210,9 @@ def test_another_month_or_a_dimension_can_be_asked_for(company: Settings) -> Non
     assert [one.row["dimension_value"] for one in stages.standings] == ["loyalty", "advocacy"]
     with pytest.raises(LifecycleError, match=r"no month '2024-04' in the scorecard\n  It goes from 2024-01 to 2024-03"):
         read_scorecard(company, DEFINITIONS, month="2024-04")
-    with pytest.raises(LifecycleError, match=r"no KPI has a target by 'stag', did you mean 'stage'\?\n.*by stage"):
+    with pytest.raises(
+        LifecycleError, match=r"no KPI has a target by 'stag', did you mean 'stage'\?\n.*by country, stage"
+    ):
         read_scorecard(company, DEFINITIONS, dimension="stag")
 
 
@@ -218,6 +222,7 @@ def test_each_kpi_says_where_to_look(company: Settings) -> None:
         "marts.revenue_monthly",
         "docs/metrics.md#revenue_monthly",
         "lifecycle metrics query refund_rate --by month -c my.yml",
+        "lifecycle scorecard --by country -c my.yml",
     )
     assert found["revenue"].label == "Net revenue"
     assert (found["old"].label, found["old"].look_at) == ("Old", ())
@@ -250,6 +255,14 @@ def test_a_head_of_crm_reads_what_to_do_next(company: Settings, capsys: pytest.C
     ) in lines
     assert "Old: its metric is not defined any more" in lines
     assert not any(line.startswith("Orders:") for line in lines), "what is on track needs no looking into"
+
+
+def test_taken_apart_a_rate_says_of_how_many(company: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, "table", read_scorecard(company, DEFINITIONS, dimension="country")).splitlines()
+    assert [" ".join(line.split()) for line in lines[4:6]] == [
+        "KPI country value of target change owner",
+        "Refund rate DE 50.0% 2 at most 40.0% −40.0 pp Head of CRM",
+    ]
 
 
 def test_a_month_that_is_not_over_says_so(company: Settings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,5 +27,10 @@ ALTERATIONS: Alterations = {
         ("update marts.kpi_values set value = value + 0.01 where metric_name = 'net_revenue' and value > 500", ""),
         ("update marts.kpi_values set value = value + 1 where metric_name = 'orders' and value = 2", ""),
         ("delete from marts.kpi_values where metric_name = 'people_in_stage' and dimension_value = 'lapsed'", ""),
+        (
+            "update marts.kpi_values set numerator = numerator + 1"
+            " where metric_name = 'churn_rate' and dimension = 'persona'",
+            "",
+        ),
     ],
 }
