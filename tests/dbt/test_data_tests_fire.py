@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lifecycle.experiments.attribution import write_removal_effects
 from lifecycle.identity.resolution import Policy, resolve
 from lifecycle.warehouse import Warehouse
 from orchestration.dbt import data_tests
@@ -37,6 +38,20 @@ insert into raw.tickets (ticket_id, contact_id, opened_at, ticket_channel, ticke
 insert into raw.consents (contact_id, channel, purpose, consent_status, changed_at) values
     ('ada', 'email', 'marketing', 'granted', '2023-01-01');
 """
+# Touches before the first orders, and what they cost: none of them changes where anybody stands later.
+ATTRIBUTION_RECORDS = """
+insert into raw.touchpoints (source_system, id_namespace, batch_id, loaded_at, touchpoint_id, contact_id, session_id,
+        occurred_at, event_name, channel, campaign_id)
+    select 'shop', 'shop', 'b1', timestamp '2023-06-11', * from (values
+        ('m1', 'ada', null, timestamp '2023-01-02 10:00', 'ad_click', 'display', 'spring'),
+        ('m2', 'ada', null, timestamp '2023-01-05 10:00', 'ad_click', 'paid_search', null),
+        ('m3', 'ada', 's1', timestamp '2023-01-06 10:00', 'page_viewed', 'organic', null),
+        ('m4', 'ben', null, timestamp '2023-01-03 10:00', 'ad_click', 'display', 'spring'),
+        ('m5', 'cleo', null, timestamp '2023-01-03 10:00', 'ad_click', 'paid_search', null));
+insert into raw.marketing_spend (source_system, id_namespace, batch_id, loaded_at, spend_date, channel, campaign_id,
+        spend_amount, currency)
+    values ('shop', 'shop', 'b1', '2023-06-11', '2023-01-02', 'display', 'spring', 30, 'USD')
+"""
 DAY = {"LIFECYCLE_AS_OF": "2023-06-10", "LIFECYCLE_AS_OF_END": "2023-06-11 00:00:00"}
 
 HISTORY, C360 = "marts.customer_lifecycle_history", "marts.customer_360"
@@ -45,6 +60,8 @@ SCHEMES, SCHEME_STAGES = "seeds.lifecycle_schemes", "marts.customer_scheme_stage
 DAILY, FLOWS, SURVIVAL = "marts.lifecycle_stage_daily", "marts.lifecycle_stage_flows", "marts.lifecycle_stage_survival"
 ACTIVITY = "intermediate.int_activity_states"
 FIELDS, PROFILES = "intermediate.int_customer_fields", "intermediate.int_customer_profiles"
+CREDITS, ATTRIBUTION = "marts.attribution_conversions", "marts.attribution_monthly"
+EFFECTS, TRANSITIONS = "marts.attribution_removal_effects", "intermediate.int_attribution_transitions"
 
 # Kind of test → what happens to the data → tests that have to see it.
 ALTERATIONS: dict[str, list[tuple[str, str]]] = {
@@ -204,6 +221,36 @@ ALTERATIONS: dict[str, list[tuple[str, str]]] = {
         ("update segments.segment_members set entered_at = entered_at + interval 1 second", ""),
         (f"update {SEGMENTS} set valid_to_at = '2023-06-10' where valid_to_at is null", ""),
     ],
+    "assert_attribution_adds_up_to_orders": [
+        (
+            f"update {CREDITS} set linear_amount = linear_amount + 0.01 where order_id = 'a1' and channel = 'display'",
+            "",
+        ),
+        (f"update {CREDITS} set markov_share = 0.5 where order_id = 'b1'", ""),
+        (f"update {CREDITS} set first_touch_share = null where order_id = 'b1'", ""),
+        (f"delete from {CREDITS} where order_id = 'n1'", ""),
+        (f"update {CREDITS} set order_id = 'unheard_of' where order_id = 'n1'", ""),
+    ],
+    "assert_monthly_attribution_equals_revenue": [
+        (
+            f"update {ATTRIBUTION} set revenue_amount = revenue_amount + 0.01 where attribution_model = 'time_decay'"
+            " and channel = 'display' and attribution_month = '2023-01-01'",
+            "",
+        ),
+        (f"update {ATTRIBUTION} set refund_amount = refund_amount - 0.01 where refund_amount > 0", ""),
+        (f"update {ATTRIBUTION} set spend_amount = 29 where spend_amount = 30 and attribution_model = 'linear'", ""),
+        (f"update {ATTRIBUTION} set conversion_count = conversion_count + 0.01 where channel = 'display'", ""),
+        (f"update {ATTRIBUTION} set new_customer_count = 0 where attribution_model = 'markov'", ""),
+        (f"delete from {ATTRIBUTION} where attribution_model = 'last_touch'", ""),
+        (f"delete from {ATTRIBUTION} where attribution_month = '2023-05-01' and attribution_model = 'markov'", ""),
+        ("update marts.revenue_monthly set discount_amount = discount_amount + 0.01", ""),
+    ],
+    "assert_removal_effects_are_those_of_the_paths": [
+        (f"update {TRANSITIONS} set transition_count = transition_count + 1 where to_kind = 'conversion'", ""),
+        (f"update {EFFECTS} set first_touch_count = first_touch_count + 1 where channel = 'display'", ""),
+        (f"update {EFFECTS} set conversion_rate = 0 where channel = 'display'", ""),
+        (f"update {EFFECTS} set removal_effect = 1.5 where channel = 'display'", ""),
+    ],
     "assert_nothing_happens_after_the_day": [
         ("update marts.customer_timeline set occurred_at = '2023-06-11 00:00' where event_name = 'product_viewed'", ""),
         (f"update {HISTORY} set valid_to_at = '2023-06-11 00:00' where valid_to_at is null", ""),
@@ -224,10 +271,15 @@ def shop(project_at: Callable[[Path], DbtProject], tmp_path_factory: pytest.Temp
                 f"update raw.{table} set source_system = 'shop', id_namespace = 'shop', batch_id = 'b1',"
                 " loaded_at = timestamp '2023-06-11'"
             )
+        for statement in ATTRIBUTION_RECORDS.strip().split(";\n"):
+            warehouse.run(statement)
     project.build(BEFORE_IDENTITY)
     with project.opened() as warehouse:
         resolve(warehouse, Policy())
     project.build([], "--exclude", *BEFORE_IDENTITY)
+    with project.opened() as warehouse:
+        write_removal_effects(warehouse)
+    project.build(["int_attribution_removal_effects+"])
     return project
 
 
@@ -246,7 +298,7 @@ def test_every_data_test_passes_on_clean_data_and_looks_at_some(shop: DbtProject
     assert len(verdicts) == len(data_tests())
     with shop.opened() as warehouse:
         marts = (HISTORY, "marts.lifecycle_transitions", C360, SCHEME_STAGES, DAILY, FLOWS, SURVIVAL)
-        for table in (*marts, SEGMENTS, "segments.segment_members", ACTIVITY):
+        for table in (*marts, CREDITS, ATTRIBUTION, EFFECTS, SEGMENTS, "segments.segment_members", ACTIVITY):
             assert warehouse.scalar(f"select count(*) from {table}") >= 2, table
 
 

@@ -1,0 +1,116 @@
+{#- What the attribution models share: their names, and how a total is divided to the cent. -#}
+
+{% macro attribution_models() -%}
+    {{ return(['first_touch', 'last_touch', 'linear', 'position_based', 'time_decay', 'markov']) }}
+{%- endmacro %}
+
+{% macro per_model(text, indent=8) -%}
+    {#- A column for every model: the text with the model's name in place of {model}. -#}
+    {%- set columns = [] -%}
+    {%- for model in attribution_models() -%}
+        {%- do columns.append(text | replace('{model}', model)) -%}
+    {%- endfor -%}
+    {{ columns | join(',\n' ~ ' ' * indent) }}
+{%- endmacro %}
+
+{% macro model_rows() -%}
+    {#- The rows of a `values` with every model's name. -#}
+    ('{{ attribution_models() | join("'), ('") }}')
+{%- endmacro %}
+
+{% macro of_model(models, relation, suffix) -%}
+    {#- The column of `relation` that belongs to the model which a row of `models` names. -#}
+    case {{ models }}.attribution_model
+        {%- for model in attribution_models() %}
+            when '{{ model }}' then {{ relation }}.{{ model }}_{{ suffix }}
+        {%- endfor %}
+        end
+{%- endmacro %}
+
+{% macro exact_weight(column) -%}
+    {#- Weights are added as decimals: a sum of doubles depends on the order in which an engine happens to add them. -#}
+    cast(round({{ column }}, 12) as decimal(18, 12))
+{%- endmacro %}
+
+{% macro allocated_amounts(shares, amount) -%}
+    {#-
+        CTEs that divide `amount` of every order among its rows of the CTE `shares`, for each model by its share, so that
+        the parts add up to it exactly: each part is cut off at the cent, and the cents that are left go to the largest
+        remainders, of equal ones to the row that was touched first. A negative amount is divided like a positive one.
+        `shares` has order_key, place, state_count and a `_share` per model; what comes out is `allocated`, with all
+        columns of `shares` and an `_amount` per model.
+    -#}
+    cents as (
+        select
+            *,
+            case when {{ amount }} < 0 then -1 else 1 end as amount_sign,
+            cast(round(cast(abs({{ amount }}) as decimal(20, 2)) * 100, 0) as bigint) as total_cents
+        from {{ shares }}
+    ),
+
+    -- Six digits: what lies behind them is noise of the division, and must not decide between equal remainders.
+    cents_exact as (
+        select
+            *,
+            {{ per_model('round({model}_share * total_cents, 6) as {model}_exact', 12) }}
+        from cents
+    ),
+
+    cents_cut as (
+        select
+            *,
+            {{ per_model('least(cast(floor({model}_exact) as bigint), total_cents) as {model}_cents', 12) }},
+            {{ per_model('round({model}_exact - floor({model}_exact), 6) as {model}_rest', 12) }}
+        from cents_exact
+    ),
+
+    cents_counted as (
+        select
+            *,
+            {{ per_model(
+                'total_cents - cast(sum({model}_cents) over (partition by order_key) as bigint) as {model}_left', 12
+            ) }}
+        from cents_cut
+    ),
+
+    remainders_ranked as (
+        select
+            *,
+            {{ per_model(
+                'row_number() over (partition by order_key order by {model}_rest desc nulls last, place asc nulls last)'
+                ~ ' as {model}_rank',
+                12
+            ) }}
+        from cents_counted
+    ),
+
+    -- Beyond 15 digits the division itself is off by cents; whatever is left is spread, so that the sum stays exact.
+    rounds as (
+        select
+            *,
+            {{ per_model(
+                'cast(floor(cast({model}_left as double) / nullif(state_count, 0)) as bigint) as {model}_round', 12
+            ) }}
+        from remainders_ranked
+    ),
+
+    cents_given as (
+        select
+            *,
+            {{ per_model(
+                'amount_sign * ({model}_cents + {model}_round + case when {model}_rank <= {model}_left'
+                ~ ' - {model}_round * state_count then 1 else 0 end) as {model}_given',
+                12
+            ) }}
+        from rounds
+    ),
+
+    allocated as (
+        select
+            *,
+            {{ per_model(
+                'cast(cast({model}_given as decimal(18, 0)) * 0.01 as decimal(18, 2)) as {model}_amount', 12
+            ) }}
+        from cents_given
+    )
+{%- endmacro %}
