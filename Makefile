@@ -80,12 +80,13 @@ ui: $(READY) ## Dagster's UI on 127.0.0.1:3000 (PORT=...)
 	cd "$$home"
 	exec $(CURDIR)/$(BIN)/dagster dev -m orchestration.definitions -h 127.0.0.1 -p $(PORT)
 
-bench: $(READY) ## Measure whole runs, identity resolution and stages against their limits (some 25 minutes)
+bench: $(READY) ## Measure whole runs, identity resolution, stages and attribution against their limits (some 35 minutes)
 	@$(BIN)/python examples/complete_journey/prepare.py
 	failed=
 	$(BIN)/python benchmarks/run.py || failed=1
 	$(BIN)/python benchmarks/identity.py || failed=1
 	$(BIN)/python benchmarks/stages.py || failed=1
+	$(BIN)/python benchmarks/attribution.py || failed=1
 	test -z "$$failed"
 
 # --- develop ---------------------------------------------------------------------------------------------------------

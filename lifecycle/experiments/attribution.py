@@ -17,8 +17,8 @@ Nothing has to be rebuilt for that. A path that converts and comes to s does bot
     P(start comes to s) = N(start, s) / N(s, s)
 
 with N(i, j) the visits to j that are expected from i, the fundamental matrix (I - Q)^-1 of the transitions Q between
-states (Kemeny and Snell 1960, *Finite Markov Chains*, chapter 3). One factorisation gives the conversions from every
-state, the visits from the start, and in blocks the diagonal of N.
+states (Kemeny and Snell 1960, *Finite Markov Chains*, chapter 3). One factorisation of I - Q gives the conversions from
+every state, the visits from the start, and the diagonal of N.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ REMOVAL_EFFECTS = "attribution.removal_effects"
 _COLUMNS = "channel varchar, campaign_id varchar, removal_effect double, reach_rate double, conversion_rate double"
 
 DIGITS = 12
-"""Effects are rounded to so many decimals: what a solve leaves behind them is noise."""
+"""Effects are rounded to so many significant digits: what a solve leaves behind them is noise."""
+
+MOST_DENSE = 5_000
+"""States up to which the fundamental matrix is made as a whole: it is full, and as such it is soonest there. Of 5,000
+states it takes 200 MB. Beyond, its diagonal is solved for in blocks, from sparse factors."""
 
 BLOCK = 256
 """Columns of the fundamental matrix that are solved at a time."""
@@ -195,7 +199,7 @@ def _check_counts(chain: Chain) -> None:
 
 
 def _rounded(share: float) -> float:
-    return min(max(round(share, DIGITS), 0.0), 1.0)
+    return min(max(float(f"{share:.{DIGITS}g}"), 0.0), 1.0)
 
 
 def _alive(chain: Chain) -> list[State]:
@@ -234,45 +238,66 @@ class _Solved:
 def _solve(chain: Chain, alive: list[State]) -> _Solved:
     """Solve the chain of the states that lie on a way to a conversion: each of them is left in the end."""
     import numpy as np
-    from scipy.sparse import csc_array, eye_array
-    from scipy.sparse.linalg import splu
 
     size = len(alive)
     places = {state: place for place, state in enumerate(alive)}
-    # What leaves a state, to wherever: shares of this are the chances.
-    left = np.zeros(size)
-    converted = np.zeros(size)
-    for counts in (chain.converts, chain.ends):
+    begins, left, converted = np.zeros(size), np.zeros(size), np.zeros(size)
+    for counts, total in ((chain.begins, begins), (chain.converts, converted), (chain.ends, left)):
         for state, count in counts.items():
             if state in places:
-                left[places[state]] += count
-    for state, count in chain.converts.items():
-        if state in places:
-            converted[places[state]] += count
-    rows, columns, values = [], [], []
+                total[places[state]] += count
+    left += converted
+    rows, columns, moves = [], [], []
     for (source, target), count in chain.moves.items():
         if source in places:
+            # What goes to a state outside leaves as well, and is lost.
             left[places[source]] += count
             if target in places:
                 rows.append(places[source])
                 columns.append(places[target])
-                values.append(count)
-    source_of = np.array(rows, int)
-    between = csc_array(
-        (np.array(values, float) / left[source_of], (source_of, np.array(columns, int))), shape=(size, size)
-    )
-    factors = splu(csc_array(eye_array(size, format="csc") - between))
-    conversion = factors.solve(converted / left)
-    begins = np.zeros(size)
-    for state, count in chain.begins.items():
-        if state in places:
-            begins[places[state]] += count
-    begins /= sum(chain.begins.values())
-    visits = factors.solve(begins, trans="T")
-    returns = np.empty(size)
+                moves.append(count)
+    sources, targets = np.array(rows, int), np.array(columns, int)
+    between = _Between(size, sources, targets, np.array(moves, float) / left[sources])
+    invert = _invert_whole if size <= MOST_DENSE else _invert_in_blocks
+    conversion, visits, returns = invert(between, converted / left, begins / sum(chain.begins.values()))
+    return _Solved(float(begins @ conversion) / sum(chain.begins.values()), visits / returns, conversion)
+
+
+@dataclass(frozen=True)
+class _Between:
+    """Q: the chances to go from one state to another, by their places."""
+
+    size: int
+    sources: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    chances: NDArray[np.float64]
+
+
+_Inverted = tuple["NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.float64]"]
+"""N applied to a column, a row applied to N, and the diagonal of N."""
+
+
+def _invert_whole(between: _Between, column: NDArray[np.float64], row: NDArray[np.float64]) -> _Inverted:
+    import numpy as np
+
+    matrix = np.eye(between.size)
+    np.subtract.at(matrix, (between.sources, between.targets), between.chances)
+    fundamental: NDArray[np.float64] = np.linalg.inv(matrix)
+    return fundamental @ column, row @ fundamental, np.diagonal(fundamental)
+
+
+def _invert_in_blocks(between: _Between, column: NDArray[np.float64], row: NDArray[np.float64]) -> _Inverted:
+    import numpy as np
+    from scipy.sparse import csc_array, eye_array
+    from scipy.sparse.linalg import splu
+
+    size = between.size
+    matrix = csc_array((between.chances, (between.sources, between.targets)), shape=(size, size))
+    factors = splu(csc_array(eye_array(size, format="csc") - matrix))
+    diagonal = np.empty(size)
     for first in range(0, size, BLOCK):
-        place = np.arange(first, min(first + BLOCK, size))
-        columns_of = np.zeros((size, len(place)))
-        columns_of[place, place - first] = 1.0
-        returns[place] = factors.solve(columns_of)[place, place - first]
-    return _Solved(float(begins @ conversion), visits / returns, conversion)
+        places = np.arange(first, min(first + BLOCK, size))
+        units = np.zeros((size, len(places)))
+        units[places, places - first] = 1.0
+        diagonal[places] = factors.solve(units)[places, places - first]
+    return factors.solve(column), factors.solve(row, trans="T"), diagonal

@@ -1,11 +1,13 @@
 -- Grain: one row per conversion, channel and campaign on its path: the share of the conversion that each model gives it.
--- A conversion without a path is one row. Money of the order is repeated in each of its rows.
+-- A conversion without a path is one row. Money of the order is repeated in each of its rows. A view: only one reads it.
+
+{{ config(materialized='view') }}
 
 with
 
 conversions as (select * from {{ ref('int_attribution_conversions') }}),
 
-paths as (select * from {{ ref('int_attribution_paths') }} where order_key is not null),
+paths as (select * from {{ ref('int_attribution_paths') }} where is_converted),
 
 removal_effects as (select * from {{ ref('int_attribution_removal_effects') }}),
 
@@ -14,7 +16,7 @@ settings as (select * from {{ ref('stg_metric_settings') }}),
 -- Counted from the last touch, so that the weights cannot all vanish; a common factor changes no share.
 touches_weighed as (
     select
-        paths.order_key,
+        paths.path_key as order_key,
         paths.channel,
         paths.campaign_id,
         paths.touch_number,
@@ -61,13 +63,24 @@ stops_weighed as (
         and stops.campaign_id = removal_effects.campaign_id
 ),
 
+path_weights as (
+    select
+        order_key,
+        cast(count(*) as bigint) as state_count,
+        cast(sum(decay_weight) as double) as decay_weight,
+        cast(sum(markov_weight) as double) as markov_weight
+    from stops_weighed
+    group by order_key
+),
+
 stops_compared as (
     select
-        *,
-        cast(count(*) over (partition by order_key) as bigint) as state_count,
-        cast(sum(decay_weight) over (partition by order_key) as double) as path_decay_weight,
-        cast(sum(markov_weight) over (partition by order_key) as double) as path_markov_weight
+        stops_weighed.*,
+        path_weights.state_count,
+        path_weights.decay_weight as path_decay_weight,
+        path_weights.markov_weight as path_markov_weight
     from stops_weighed
+    inner join path_weights on stops_weighed.order_key = path_weights.order_key
 ),
 
 stops_shared as (

@@ -13,64 +13,68 @@ conversions as (
 
 touches as (select * from {{ ref('int_attribution_touches') }}),
 
-settings as (select * from {{ ref('stg_metric_settings') }}),
-
--- Touches of one instant with an order come before it.
-moments as (
+settings as (
     select
-        customer_id,
-        event_id as moment_key,
+        *,
+        greatest(lookback_days, null_path_days) + 1 as longest_days
+    from {{ ref('stg_metric_settings') }}
+),
+
+stops as (
+    select distinct
+        stop_number,
         channel,
         campaign_id,
-        is_direct,
-        0 as moment_rank,
-        touched_at as happened_at
+        is_direct
+    from {{ ref('int_attribution_stops') }}
+),
+
+-- Touches and conversions meet in spans of time that are longer than both windows, each conversion in its own and the
+-- one before: so nobody's whole past is compared with all that they ever bought.
+touches_spanned as (
+    select
+        touches.customer_id,
+        touches.stop_number,
+        touches.touched_at,
+        cast(
+            floor(
+                {{ days_between("cast('2000-01-01 00:00:00' as timestamp)", 'touches.touched_at') }}
+                / nullif(settings.longest_days, 0)
+            ) as bigint
+        ) as span_number
     from touches
-    union all
+    cross join settings
+),
+
+-- Of two at one instant the first by its key has the path.
+conversions_following as (
     select
         customer_id,
-        order_key as moment_key,
-        cast(null as string) as channel,
-        cast(null as string) as campaign_id,
-        cast(null as boolean) as is_direct,
-        1 as moment_rank,
-        converted_at as happened_at
+        order_key,
+        converted_at,
+        lag(converted_at) over (
+            partition by customer_id
+            order by converted_at asc nulls last, order_key asc nulls last
+        ) as previous_converted_at
     from conversions
     where path_kind = 'touches'
 ),
 
-moments_numbered as (
+conversions_spanned as (
     select
-        *,
-        count(case when moment_rank = 1 then 1 end) over up_to_here as conversion_count,
-        lag(case when moment_rank = 0 then happened_at end) over in_time as previous_touched_at
-    from moments
-    window
-        in_time as (
-            partition by customer_id
-            order by
-                happened_at asc nulls last,
-                moment_rank asc nulls last,
-                moment_key asc nulls last
-        ),
-        up_to_here as (
-            partition by customer_id
-            order by
-                happened_at asc nulls last,
-                moment_rank asc nulls last,
-                moment_key asc nulls last
-            rows between unbounded preceding and current row
+        conversions_following.*,
+        cast(
+            floor(
+                {{ days_between(
+                    "cast('2000-01-01 00:00:00' as timestamp)", 'conversions_following.converted_at'
+                ) }}
+                / nullif(settings.longest_days, 0)
+            ) as bigint
         )
-),
-
-conversions_numbered as (
-    select
-        customer_id,
-        moment_key as order_key,
-        conversion_count as path_number,
-        happened_at as converted_at
-    from moments_numbered
-    where moment_rank = 1
+        - steps.step_number as span_number
+    from conversions_following
+    cross join settings
+    cross join (values (0), (1)) as steps (step_number)
 ),
 
 -- Where first orders alone are conversions, nobody can convert again: what follows is no path.
@@ -86,142 +90,146 @@ customers_won as (
 
 touches_placed as (
     select
-        moments_numbered.customer_id,
-        moments_numbered.moment_key as event_id,
-        moments_numbered.channel,
-        moments_numbered.campaign_id,
-        moments_numbered.is_direct,
-        moments_numbered.happened_at as touched_at,
-        moments_numbered.previous_touched_at,
-        conversions_numbered.order_key,
-        moments_numbered.conversion_count + 1 as path_number,
-        {{ add_days('moments_numbered.happened_at', 'settings.null_path_days') }} as led_nowhere_at,
-        coalesce(
-            conversions_numbered.converted_at
-            <= {{ add_days('moments_numbered.happened_at', 'settings.lookback_days') }},
-            false
-        ) as is_converted,
-        conversions_numbered.converted_at
-    from moments_numbered
+        touches_spanned.customer_id,
+        touches_spanned.stop_number,
+        touches_spanned.touched_at,
+        conversions_spanned.order_key,
+        conversions_spanned.converted_at,
+        {{ add_days('touches_spanned.touched_at', 'settings.lookback_days') }} as counts_until_at,
+        {{ add_days('touches_spanned.touched_at', 'settings.null_path_days') }} as led_nowhere_at
+    from touches_spanned
     cross join settings
-    left join conversions_numbered
-        on moments_numbered.customer_id = conversions_numbered.customer_id
-        and moments_numbered.conversion_count + 1 = conversions_numbered.path_number
-    left join customers_won on moments_numbered.customer_id = customers_won.customer_id
-    where moments_numbered.moment_rank = 0
-        and (customers_won.won_at is null or moments_numbered.happened_at <= customers_won.won_at)
+    left join conversions_spanned
+        on touches_spanned.customer_id = conversions_spanned.customer_id
+        and touches_spanned.span_number = conversions_spanned.span_number
+        and touches_spanned.touched_at <= conversions_spanned.converted_at
+        and touches_spanned.touched_at > coalesce(
+            conversions_spanned.previous_converted_at, cast('0001-01-01 00:00:00' as timestamp)
+        )
+    left join customers_won on touches_spanned.customer_id = customers_won.customer_id
+    where customers_won.won_at is null or touches_spanned.touched_at <= customers_won.won_at
 ),
 
+-- A conversion between two touches that led nowhere makes them lie far apart as well.
 null_touches as (
     select
-        touches_placed.*,
-        count(
-            case
-                when touches_placed.previous_touched_at
-                    >= {{ add_days('touches_placed.touched_at', '-settings.null_path_days') }}
-                    then null
-                else 1
-            end
-        ) over (
-            partition by touches_placed.customer_id, touches_placed.path_number
-            order by
-                touches_placed.touched_at asc nulls last,
-                touches_placed.event_id asc nulls last
+        customer_id,
+        stop_number,
+        touched_at,
+        led_nowhere_at,
+        lag(led_nowhere_at) over (
+            partition by customer_id
+            order by touched_at asc nulls last, stop_number asc nulls last
+        ) as previous_led_nowhere_at
+    from touches_placed
+    where led_nowhere_at <= {{ as_of_end() }}
+        and (
+            converted_at is null
+            or (converted_at > led_nowhere_at and converted_at > counts_until_at)
+        )
+),
+
+null_paths as (
+    select
+        customer_id,
+        stop_number,
+        touched_at,
+        count(case when previous_led_nowhere_at >= touched_at then null else 1 end) over (
+            partition by customer_id
+            order by touched_at asc nulls last, stop_number asc nulls last
             rows between unbounded preceding and current row
         ) as null_path_number
-    from touches_placed
-    cross join settings
-    where not touches_placed.is_converted
-        and touches_placed.led_nowhere_at <= {{ as_of_end() }}
-        and (
-            touches_placed.converted_at is null
-            or touches_placed.converted_at > touches_placed.led_nowhere_at
-        )
+    from null_touches
 ),
 
 path_touches as (
     select
-        customer_id,
-        event_id,
-        order_key,
-        path_number,
+        order_key as path_key,
         cast(0 as bigint) as null_path_number,
-        channel,
-        campaign_id,
-        is_direct,
+        stop_number,
         touched_at
     from touches_placed
-    where is_converted
+    where converted_at <= counts_until_at
     union all
     select
-        customer_id,
-        event_id,
-        cast(null as string) as order_key,
-        path_number,
+        customer_id as path_key,
         null_path_number,
-        channel,
-        campaign_id,
-        is_direct,
+        stop_number,
         touched_at
-    from null_touches
+    from null_paths
 ),
 
--- Direct visits stand behind the others of their path, so that those are numbered as if these were not there.
+path_visits as (
+    select
+        path_touches.*,
+        stops.is_direct
+    from path_touches
+    inner join stops on path_touches.stop_number = stops.stop_number
+),
+
+path_sizes as (
+    select
+        path_key,
+        null_path_number,
+        cast(count(*) as bigint) as visit_count,
+        cast(count(case when not is_direct then 1 end) as bigint) as brought_count,
+        max(touched_at) as last_visited_at,
+        max(case when not is_direct then touched_at end) as last_brought_at
+    from path_visits
+    group by path_key, null_path_number
+),
+
+-- Direct visits count only where a path holds nothing else.
+touches_kept as (
+    select
+        path_visits.path_key,
+        path_visits.null_path_number,
+        path_visits.stop_number,
+        path_visits.touched_at,
+        case
+            when path_sizes.brought_count > 0 then path_sizes.brought_count
+            else path_sizes.visit_count
+        end as touch_count,
+        coalesce(path_sizes.last_brought_at, path_sizes.last_visited_at) as last_touched_at
+    from path_visits
+    inner join path_sizes
+        on path_visits.path_key = path_sizes.path_key
+        and path_visits.null_path_number = path_sizes.null_path_number
+    where path_sizes.brought_count = 0 or not path_visits.is_direct
+),
+
 touches_numbered as (
     select
         *,
         row_number() over in_path as touch_number,
-        lead(channel) over in_path as next_channel,
-        lead(campaign_id) over in_path as next_campaign_id,
-        count(*) over whole_path as visit_count,
-        count(case when not is_direct then 1 end) over whole_path as brought_count,
-        max(touched_at) over whole_path as last_visited_at,
-        max(case when not is_direct then touched_at end) over whole_path as last_brought_at
-    from path_touches
+        lead(stop_number) over in_path as next_stop_number
+    from touches_kept
     window
         in_path as (
-            partition by customer_id, path_number, null_path_number
-            order by
-                is_direct asc nulls last,
-                touched_at asc nulls last,
-                event_id asc nulls last
-        ),
-        whole_path as (
-            partition by customer_id, path_number, null_path_number
-            order by
-                is_direct asc nulls last,
-                touched_at asc nulls last,
-                event_id asc nulls last
-            rows between unbounded preceding and unbounded following
+            partition by path_key, null_path_number
+            order by touched_at asc nulls last, stop_number asc nulls last
         )
-),
-
-touches_kept as (
-    select
-        *,
-        case when brought_count > 0 then brought_count else visit_count end as touch_count,
-        case when brought_count > 0 then last_brought_at else last_visited_at end as last_touched_at
-    from touches_numbered
-    where brought_count = 0 or not is_direct
 ),
 
 paths as (
     select
         -- keys
-        customer_id,
-        order_key,
-        event_id,
+        touches_numbered.path_key,
+        touches_numbered.null_path_number,
+        touches_numbered.touch_number,
         -- facts
-        touch_number,
-        touch_count,
-        channel,
-        campaign_id,
-        case when touch_number < touch_count then next_channel end as next_channel,
-        case when touch_number < touch_count then next_campaign_id end as next_campaign_id,
+        touches_numbered.null_path_number = 0 as is_converted,
+        touches_numbered.touch_count,
+        stops.channel,
+        stops.campaign_id,
+        next_stops.channel as next_channel,
+        next_stops.campaign_id as next_campaign_id,
         -- times
-        touched_at,
-        last_touched_at
-    from touches_kept
+        touches_numbered.touched_at,
+        touches_numbered.last_touched_at
+    from touches_numbered
+    inner join stops on touches_numbered.stop_number = stops.stop_number
+    left join stops as next_stops on touches_numbered.next_stop_number = next_stops.stop_number
 )
 
 select * from paths

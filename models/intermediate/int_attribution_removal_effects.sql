@@ -44,9 +44,16 @@ effects as (
         coalesce(removal_effects.removal_effect, 0) as removal_effect,
         coalesce(removal_effects.reach_rate, 0) as reach_rate,
         coalesce(removal_effects.conversion_rate, 0) as conversion_rate,
-        coalesce(removal_effects.removal_effect, 0)
-        * totals.conversion_count
-        / nullif(cast(arrivals.touch_count as double), 0) as lost_per_touch_rate,
+        -- No more than one; what lies behind twelve digits is noise.
+        least(
+            round(
+                coalesce(removal_effects.removal_effect, 0)
+                * totals.conversion_count
+                / nullif(cast(arrivals.touch_count as double), 0),
+                12
+            ),
+            1
+        ) as lost_per_touch_rate,
         arrivals.touch_count,
         arrivals.first_touch_count,
         endings.conversion_count,

@@ -1,4 +1,4 @@
--- Grain: one row per touch: what somebody did in one visit, else in one channel and campaign on one day; its first event.
+-- Grain: one row per touch: what somebody did in one visit, else in one channel and campaign on one day, at its beginning.
 
 with
 
@@ -12,7 +12,7 @@ touchpoint_types as (select * from {{ ref('touchpoint_types') }}),
 
 exclusions as (select * from {{ ref('attribution_exclusions') }}),
 
-channels as (select * from {{ ref('channels') }}),
+stops as (select * from {{ ref('int_attribution_stops') }}),
 
 event_names as (
     select touchpoint_types.event_name
@@ -21,88 +21,70 @@ event_names as (
     where touchpoint_types.is_human_activity
 ),
 
--- A channel that is not listed counts under its own name.
 events as (
     select
         timeline.customer_id,
-        timeline.event_id,
         timeline.source_system,
         timeline.session_id,
-        coalesce(channels.channel_group, timeline.channel) as channel,
-        coalesce(timeline.campaign_id, '(none)') as campaign_id,
-        coalesce(channels.attribution_role = 'direct', false) as is_direct,
+        stops.stop_number,
         timeline.occurred_at
     from timeline
     inner join event_names on timeline.event_name = event_names.event_name
-    left join channels on timeline.channel = channels.channel
-    where channels.attribution_role is distinct from 'ignored'
+    inner join stops
+        on timeline.channel = stops.source_channel
+        and coalesce(timeline.campaign_id, '(none)') = stops.campaign_id
 ),
 
-visit_events as (
+-- What comes first says how the visit came about; at one moment that is what is not direct.
+visits as (
     select
         customer_id,
-        event_id,
-        channel,
-        campaign_id,
-        is_direct,
-        occurred_at,
-        row_number() over (
-            partition by
-                customer_id,
-                source_system,
-                session_id
-            order by occurred_at asc nulls last, event_id asc nulls last
-        ) as event_number
+        {{ earliest_value('stop_number', 'occurred_at') }} as stop_number,
+        min(occurred_at) as touched_at
     from events
     where session_id is not null
+    group by
+        customer_id,
+        source_system,
+        session_id
 ),
 
 single_events as (
     select
-        *,
-        {{ local_date('occurred_at') }} as touch_date
+        customer_id,
+        stop_number,
+        {{ local_date('occurred_at') }} as touch_date,
+        occurred_at
     from events
     where session_id is null
 ),
 
-day_events as (
+days as (
     select
         customer_id,
-        event_id,
-        channel,
-        campaign_id,
-        is_direct,
-        occurred_at,
-        row_number() over (
-            partition by
-                customer_id,
-                touch_date,
-                channel,
-                campaign_id
-            order by occurred_at asc nulls last, event_id asc nulls last
-        ) as event_number
+        stop_number,
+        min(occurred_at) as touched_at
     from single_events
+    group by
+        customer_id,
+        stop_number,
+        touch_date
 ),
 
-events_numbered as (
-    select * from visit_events
+touches_unioned as (
+    select * from visits
     union all
-    select * from day_events
+    select * from days
 ),
 
 touches as (
     select
         -- keys
         customer_id,
-        event_id,
-        -- facts
-        channel,
-        campaign_id,
-        is_direct,
+        stop_number,
         -- times
-        occurred_at as touched_at
-    from events_numbered
-    where event_number = 1
+        touched_at
+    from touches_unioned
 )
 
 select * from touches

@@ -24,7 +24,7 @@ steps as (
         campaign_id,
         case
             when touch_number < touch_count then 'touch'
-            when order_key is not null then 'conversion'
+            when is_converted then 'conversion'
             else 'null'
         end as to_kind,
         next_channel,

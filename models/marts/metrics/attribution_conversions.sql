@@ -16,6 +16,7 @@ published as (
         customer_id,
         -- facts
         is_first_order,
+        place as first_touch_number,
         path_touch_count,
         touch_count,
         cast({{ reporting_currency() }} as string) as currency,

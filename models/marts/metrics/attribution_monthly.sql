@@ -3,9 +3,9 @@
 
 with
 
-conversions as (select * from {{ ref('attribution_conversions') }}),
+credits as (select * from {{ ref('attribution_conversions') }}),
 
-refunds as (select * from {{ ref('int_attribution_refunds') }}),
+conversions as (select * from {{ ref('int_attribution_conversions') }}),
 
 spend as (select * from {{ ref('int_marketing_spend') }} where not is_without_rate),
 
@@ -31,22 +31,40 @@ conversions_added as (
             ~ ' else 0 end) as double) as {model}_new_customer_count'
         ) }},
         {{ per_model('cast(sum({model}_amount) as decimal(18, 2)) as {model}_revenue_amount') }}
-    from conversions
+    from credits
     group by
         conversion_month,
         channel,
         campaign_id
 ),
 
+-- What was given back is divided like the order was.
+credits_refunded as (
+    select
+        conversions.order_key,
+        credits.conversion_month,
+        credits.channel,
+        credits.campaign_id,
+        credits.first_touch_number as place,
+        {{ per_model('credits.{model}_share') }},
+        conversions.refund_amount,
+        count(*) over (partition by conversions.order_key) as state_count
+    from credits
+    inner join conversions
+        on credits.source_system = conversions.source_system
+        and credits.order_id = conversions.order_id
+    where conversions.refund_amount != 0
+),
+
+{{ allocated_amounts('credits_refunded', 'refund_amount') }},
+
 refunds_added as (
     select
         conversion_month as attribution_month,
         channel,
         campaign_id,
-        {{ per_model(
-            'cast(sum({model}_refund_amount) as decimal(18, 2)) as {model}_refund_amount'
-        ) }}
-    from refunds
+        {{ per_model('cast(sum({model}_amount) as decimal(18, 2)) as {model}_refund_amount') }}
+    from allocated
     group by
         conversion_month,
         channel,
