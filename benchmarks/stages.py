@@ -166,6 +166,7 @@ def _load_job(given: argparse.Namespace) -> None:
     """A generated company through the intake. Who is who is taken from the truth: identity is not what is measured."""
     from lifecycle import build
     from lifecycle.dbt import dbt_environment, invoke
+    from lifecycle.experiments import attribution
     from lifecycle.identity import merges, resolution
     from lifecycle.sources import intake
     from lifecycle.synthetic.company import generate
@@ -181,6 +182,7 @@ def _load_job(given: argparse.Namespace) -> None:
         intake.merge(warehouse, "bench")
         resolution.create_tables(warehouse)
         merges.create_tables(warehouse)
+        attribution.create_tables(warehouse)
         build.create_tables(warehouse)
         day = intake.latest_day(warehouse, settings, now)
         made = build.Build("bench", day, build.local_midnight_after(day, settings))

@@ -10,6 +10,7 @@ import dagster as dg
 
 from lifecycle.rules import check_rules
 from lifecycle.settings import Settings, load_settings
+from orchestration.assets.attribution import removal_effects
 from orchestration.assets.identity import identity
 from orchestration.assets.intake import landing, raw
 from orchestration.assets.publishing import build_sync_assets
@@ -28,7 +29,17 @@ def build_definitions(settings: Settings, company: Company | None = None) -> dg.
     company = company or Company(settings)
     syncs = [] if company.is_past_day else build_sync_assets(settings)
     return dg.Definitions(
-        assets=[landing, raw, build_dbt_assets(), identity, marts_verdict, segment_verdicts, publication, *syncs],
+        assets=[
+            landing,
+            raw,
+            build_dbt_assets(),
+            identity,
+            removal_effects,
+            marts_verdict,
+            segment_verdicts,
+            publication,
+            *syncs,
+        ],
         jobs=build_jobs(settings, syncs=bool(syncs)),
         schedules=[build_schedule(settings)],
         sensors=[build_new_file_sensor(settings)],

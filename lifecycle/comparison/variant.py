@@ -252,6 +252,7 @@ def _offer(warehouse: Warehouse, inputs: Path, manifest: Manifest) -> None:
 
     A table or column that the copy does not have is empty: it came into the contract after the data was loaded.
     """
+    from lifecycle.experiments import attribution
     from lifecycle.identity import merges, resolution
     from lifecycle.sources.contract import create_raw_tables_sql
 
@@ -259,6 +260,8 @@ def _offer(warehouse: Warehouse, inputs: Path, manifest: Manifest) -> None:
         warehouse.run(statement)
     resolution.create_tables(warehouse)
     merges.create_tables(warehouse)
+    # The histories do not read it: a model that does finds it empty.
+    attribution.create_tables(warehouse)
     with attached(warehouse, inputs, _INPUTS):
         columns = _columns(warehouse, _INPUTS)
         own = _columns(warehouse, warehouse.path.stem)

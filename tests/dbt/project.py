@@ -10,6 +10,7 @@ from typing import Any
 
 from lifecycle.build import write_rules
 from lifecycle.dbt import folders
+from lifecycle.experiments import attribution
 from lifecycle.identity import merges, resolution
 from lifecycle.settings import LifecycleThresholds, Settings, Source, process_environment
 from lifecycle.sources.contract import create_raw_tables_sql
@@ -37,6 +38,7 @@ def empty_warehouse(path: Path, thresholds: LifecycleThresholds | None = None) -
         warehouse.run("create schema if not exists ops")
         resolution.create_tables(warehouse)
         merges.create_tables(warehouse)
+        attribution.create_tables(warehouse)
         write_rules(warehouse, settings_of(thresholds))
 
 

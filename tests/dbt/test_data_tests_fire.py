@@ -9,13 +9,23 @@ from typing import Any
 
 import pytest
 
+from lifecycle.experiments.attribution import write_removal_effects
 from lifecycle.identity.resolution import Policy, resolve
 from lifecycle.metrics.definitions import load_definitions
 from lifecycle.metrics.query import Question, answer
 from lifecycle.sources.contract import TABLES
 from lifecycle.warehouse import Warehouse
 from orchestration.dbt import data_tests
-from tests.dbt.alterations import Alterations, acquisition, customers, engagement, revenue, semantic, support
+from tests.dbt.alterations import (
+    Alterations,
+    acquisition,
+    attribution,
+    customers,
+    engagement,
+    revenue,
+    semantic,
+    support,
+)
 from tests.dbt.alterations.tables import (
     ACTIVITY,
     C360,
@@ -222,7 +232,7 @@ ALTERATIONS: Alterations = {
     ],
 }
 
-FAMILIES = (acquisition, customers, engagement, revenue, semantic, support)
+FAMILIES = (acquisition, attribution, customers, engagement, revenue, semantic, support)
 for family in FAMILIES:
     for altered_kind, altered in family.ALTERATIONS.items():
         ALTERATIONS.setdefault(altered_kind, []).extend(altered)
@@ -317,6 +327,9 @@ def shop(project_at: Callable[[Path], DbtProject], tmp_path_factory: pytest.Temp
     with project.opened() as warehouse:
         resolve(warehouse, Policy())
     project.build([], "--exclude", *BEFORE_IDENTITY)
+    with project.opened() as warehouse:
+        write_removal_effects(warehouse)
+    project.build(["int_attribution_removal_effects+"])
     return project
 
 
@@ -335,8 +348,9 @@ def test_every_data_test_passes_on_clean_data_and_looks_at_some(shop: DbtProject
     assert len(verdicts) == len(data_tests())
     with shop.opened() as warehouse:
         marts = (HISTORY, "marts.lifecycle_transitions", C360, SCHEME_STAGES, DAILY, FLOWS, SURVIVAL)
+        attributed = (attribution.CREDITS, attribution.ATTRIBUTION, attribution.EFFECTS)
         months = (customers.BALANCE, customers.GROUPS, customers.MRR, customers.COHORTS, customers.SEGMENT_MONTHS)
-        for table in (*marts, SEGMENTS, "segments.segment_members", ACTIVITY, *months):
+        for table in (*marts, *attributed, SEGMENTS, "segments.segment_members", ACTIVITY, *months):
             assert warehouse.scalar(f"select count(*) from {table}") >= 2, table
 
 

@@ -21,7 +21,7 @@ from tests.identity_case import contact, resolve
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Benchmarks are scripts: what they share lies beside them."""
     monkeypatch.syspath_prepend(PROJECT_DIR / "benchmarks")
-    names = ("measuring", "splink_peer", "identity", "run", "stage_figures", "stages")
+    names = ("measuring", "splink_peer", "identity", "run", "stage_figures", "stages", "attribution")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -294,3 +294,44 @@ def test_simulated_buyers_keep_the_process_they_are_said_to_follow(script: Any) 
     yearly = stages.annual_seller(600)
     assert stages.proposed_gap(yearly.buyers, yearly.end) in (360, 365, 370)
     assert stages.gift_shop(50).buyers == stages.gift_shop(50).buyers
+
+
+# --- attribution -----------------------------------------------------------------------------------------------------
+
+
+def test_the_credit_in_the_wrong_place_is_half_the_differences(script: Any) -> None:
+    attribution = script("attribution")
+    truth = {"search": 0.5, "display": 0.3, "referral": 0.2}
+    assert attribution.distance(truth, truth) == 0
+    # Of 100 conversions 20 are credited to display that search brought; what is not in the truth is left out.
+    found = {"search": 30, "display": 50, "referral": 20, "direct": 999}
+    assert attribution.distance(found, truth) == pytest.approx(0.2)
+    assert attribution.distance({"display": 1}, truth) == pytest.approx(0.7)
+    assert math.isnan(attribution.distance({"direct": 1}, truth))
+
+
+def test_the_generated_chain_has_every_channel_and_campaign(script: Any) -> None:
+    attribution = script("attribution")
+    chain = attribution.random_chain(attribution.Size(4, 3, 5, seconds=1))
+    assert len(chain.states) == 12
+    assert {source for source, _ in chain.moves} == set(chain.states)
+    assert sum(source == target for source, target in chain.moves) == 12
+
+
+def test_the_generated_paths_are_touches_of_two_paths_a_customer(script: Any, tmp_path: Path) -> None:
+    attribution = script("attribution")
+    with open_duckdb(tmp_path / "warehouse.duckdb") as warehouse:
+        attribution._write_paths(warehouse, 1_000)
+        touches, customers, sessions = warehouse.rows(
+            "select count(distinct event_id), count(distinct customer_id), count(distinct session_id)"
+            " from intermediate.int_timeline"
+        )[0]
+        assert customers == 500
+        assert touches == warehouse.scalar("select count(*) from intermediate.int_timeline")
+        assert 0 < sessions < touches
+        orders = warehouse.scalar("select count(distinct order_key) from intermediate.int_orders")
+        assert 500 < orders < 700
+        assert (
+            warehouse.scalar("select count(*) from intermediate.int_orders where ordered_at >= timestamp '2026-01-01'")
+            == 0
+        )

@@ -35,11 +35,12 @@ MAY_READ = {
 
 MAY_READ_SOURCES = {
     "staging": {"raw", "ops"},
-    # Identity is resolved in Python, between the identifiers (intermediate) and everything that is per customer.
-    "intermediate": {"identity"},
+    # Identity is resolved in Python, between the identifiers (intermediate) and everything that is per customer; the
+    # chain of touches is solved there, between the transitions (intermediate) and the credits (intermediate).
+    "intermediate": {"identity", "attribution"},
     "identity": {"identity"},
 }
-"""Folder → the sources it may read: what intake loads, and the one table that Python writes in between."""
+"""Folder → the sources it may read: what intake loads, and the tables that Python writes in between."""
 
 
 def breaches(models: dict[str, tuple[str, list[tuple[str, ...]]]], seeds: set[str]) -> list[str]:
@@ -80,12 +81,15 @@ def test_the_law_of_layers_sees_each_kind_of_breach() -> None:
         "stg_twice": ("staging", [("stg_orders",)]),
         "int_orders": ("intermediate", [("stg_orders",), ("order_statuses",), ("identity", "record_links")]),
         "int_raw": ("intermediate", [("raw", "orders")]),
+        "int_removal_effects": ("intermediate", [("attribution", "removal_effects")]),
+        "attribution_effects": ("marts", [("int_removal_effects",), ("attribution", "removal_effects")]),
         "customer_360": ("marts", [("int_orders",), ("stg_orders",), ("identity", "record_links")]),
         "seg_lapsed": ("segments", [("customer_360",), ("stg_orders",), ("not_there",)]),
     }
     assert breaches(models, {"order_statuses"}) == [
         "staging.stg_twice reads stg_orders (staging)",
         "intermediate.int_raw reads raw.orders (source raw)",
+        "marts.attribution_effects reads attribution.removal_effects (source attribution)",
         "marts.customer_360 reads stg_orders (staging)",
         "marts.customer_360 reads identity.record_links (source identity)",
         "segments.seg_lapsed reads stg_orders (staging)",
