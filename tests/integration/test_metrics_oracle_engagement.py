@@ -17,6 +17,7 @@ import pytest
 from tests.integration.metric_company import built
 from tests.integration.metrics_oracle_data import Records
 from tests.integration.metrics_oracle_engagement import Engagement, Rows
+from tests.integration.metrics_oracle_service import Experience, Support
 
 KEYS = {
     "engagement_monthly": ["engagement_month"],
@@ -28,6 +29,15 @@ KEYS = {
     "product_usage_monthly": ["usage_month"],
     "engagement_index": ["customer_id"],
     "engagement_index_distribution": ["lifecycle_stage", "index_from"],
+    "experience_monthly": ["experience_month", "survey_kind", "survey_basis"],
+    "satisfaction_trend_monthly": ["trend_month", "survey_kind", "survey_basis"],
+    "advocacy_monthly": ["advocacy_month"],
+    "support_monthly": ["support_month", "ticket_channel"],
+    "support_total_monthly": ["support_month"],
+    "support_agents_monthly": ["solved_month", "id_namespace", "agent_id"],
+    "contact_reasons_monthly": ["contact_month", "contact_reason", "product_id"],
+    "contact_volume_hourly": ["contact_kind", "contact_channel", "weekday_number", "hour_number"],
+    "deflection_monthly": ["deflection_month", "session_kind"],
 }
 SOURCES = {"engagement_index": "(select customer_id, engagement_index from marts.customer_360)"}
 
@@ -35,7 +45,7 @@ SOURCES = {"engagement_index": "(select customer_id, engagement_index from marts
 class Oracle:
     def __init__(self, path: Path) -> None:
         self.records = Records(path)
-        self.families = [Engagement(self.records)]
+        self.families: list[Any] = [Engagement(self.records), Support(self.records), Experience(self.records)]
 
     def rows(self, mart: str) -> Rows:
         for family in self.families:
