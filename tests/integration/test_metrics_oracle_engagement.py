@@ -17,6 +17,7 @@ import pytest
 from tests.integration.metric_company import built
 from tests.integration.metrics_oracle_data import Records
 from tests.integration.metrics_oracle_engagement import Engagement, Rows
+from tests.integration.metrics_oracle_reach import Reach
 from tests.integration.metrics_oracle_service import Experience, Support
 
 KEYS = {
@@ -29,6 +30,8 @@ KEYS = {
     "product_usage_monthly": ["usage_month"],
     "engagement_index": ["customer_id"],
     "engagement_index_distribution": ["lifecycle_stage", "index_from"],
+    "reach_current": ["lifecycle_stage", "channel"],
+    "money_at_risk": ["lifecycle_stage", "value_group", "risk_reason"],
     "experience_monthly": ["experience_month", "survey_kind", "survey_basis"],
     "satisfaction_trend_monthly": ["trend_month", "survey_kind", "survey_basis"],
     "advocacy_monthly": ["advocacy_month"],
@@ -45,7 +48,8 @@ SOURCES = {"engagement_index": "(select customer_id, engagement_index from marts
 class Oracle:
     def __init__(self, path: Path) -> None:
         self.records = Records(path)
-        self.families: list[Any] = [Engagement(self.records), Support(self.records), Experience(self.records)]
+        records = self.records
+        self.families: list[Any] = [Engagement(records), Reach(records), Support(records), Experience(records)]
 
     def rows(self, mart: str) -> Rows:
         for family in self.families:
