@@ -221,7 +221,7 @@ class Support:
             .reset_index()
         )
         sessions = sessions[sessions.begins >= sessions.customer_id.map(records.identified)]
-        written = dict(self.tickets.groupby("customer_id"))
+        written = dict(iter(self.tickets.groupby("customer_id")))
         outcomes = []
         for row in sessions.itertuples(index=False):
             until, tickets = row.last + hours, written.get(row.customer_id, self.tickets[:0])

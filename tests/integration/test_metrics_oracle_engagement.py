@@ -110,3 +110,15 @@ def differences(expected: Rows, published: pd.DataFrame, keys: list[str]) -> lis
 def test_a_second_computation_agrees(oracle: Oracle, mart: str) -> None:
     wrong = differences(oracle.rows(mart), oracle.published(mart), KEYS[mart])
     assert not wrong, f"{len(wrong)} differences\n" + "\n".join(wrong[:30])
+
+
+def test_a_difference_is_seen() -> None:
+    month = pd.Timestamp("2024-03-01")
+    mine = [{"month": month, "count": 3, "rate": 0.25, "name": None}, {"month": month + pd.offsets.MonthBegin(1)}]
+    theirs = pd.DataFrame({"month": [month.date()], "count": [3], "rate": [0.25 + 1e-12], "name": [None]})
+    assert differences(mine[:1], theirs, ["month"]) == []
+    assert differences(mine, theirs, ["month"]) == ["('2024-04-01T00:00:00',): only computed anew"]
+    for name, value in (("count", 4), ("rate", 0.2501), ("rate", None), ("name", "")):
+        (said,) = differences(mine[:1], theirs.assign(**{name: [value]}), ["month"])
+        assert f" {name}: " in said
+    assert differences(mine[:1], theirs[:0], ["month"]) == ["('2024-03-01T00:00:00',): only computed anew"]

@@ -1,4 +1,4 @@
--- Grain: one row per month, channel and purpose, from the month in which anything is known of them to that of the run's day.
+-- Grain: one row per month, channel and purpose, from the first consent or message of marketing to the run's month.
 -- opening + granted - withdrawn = closing, exactly: every turn of a customer's consent is one or the other.
 
 with
