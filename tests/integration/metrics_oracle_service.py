@@ -193,7 +193,7 @@ class Support:
         weeks = min(12, ((as_of - contacts.day.min()).days + 1) // 7)
         first, found = as_of - (7 * weeks - 1) * DAY, []
         local = contacts["at"].dt.tz_localize("UTC").dt.tz_convert(ZONE)
-        contacts["weekday"], contacts["hour"] = local.dt.dayofweek + 1, local.dt.hour
+        contacts["weekday"], contacts["hour"] = local.dt.day_of_week + 1, local.dt.hour
         inside = contacts[(contacts.day >= first) & (contacts.day <= as_of)]
         for (kind, channel), group in inside.groupby(["kind", "channel"]):
             counts = group.groupby(["weekday", "hour"]).size()
