@@ -11,7 +11,7 @@
 {% macro student_975(degrees) -%}
     {#-
         The 97.5 % quantile of Student's t: the expansion in 1 / degrees, Abramowitz and Stegun (1964) 26.7.5, with the
-        normal quantile put in. 1 % off at three degrees of freedom, 0.001 % at ten.
+        normal quantile put in. 0.1 % off at three degrees of freedom, 0.001 % at ten.
     -#}
     (
         {{ normal_975() }}

@@ -10,7 +10,7 @@ months as (select * from {{ ref('abandonment_monthly') }}),
 started as (
     select
         abandonment_kind,
-        cast(count_if(is_matured) as bigint) as started_count,
+        cast(count(case when is_matured then 1 end) as bigint) as started_count,
         cast(
             coalesce(sum(case when is_recovery_matured then recovered_revenue_amount end), 0)
             as decimal(18, 2)

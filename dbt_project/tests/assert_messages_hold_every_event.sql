@@ -48,7 +48,7 @@ figures as (
     union all
     select
         'messages sent' as figure,
-        cast(count_if(is_sent) as bigint) as expected_count
+        cast(count(case when is_sent then 1 end) as bigint) as expected_count
     from messages
     union all
     select
@@ -58,7 +58,7 @@ figures as (
     union all
     select
         'emails delivered' as figure,
-        cast(count_if(is_delivered) as bigint) as expected_count
+        cast(count(case when is_delivered then 1 end) as bigint) as expected_count
     from messages
     where channel = 'email'
     union all

@@ -27,7 +27,7 @@ uses_of_months as (
 ),
 
 subscribers as (
-    select cast(count_if(is_subscribed) as bigint) as subscriber_count
+    select cast(count(case when is_subscribed then 1 end) as bigint) as subscriber_count
     from customers
 ),
 

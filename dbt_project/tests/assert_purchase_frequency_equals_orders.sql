@@ -33,7 +33,7 @@ counted as (
     select
         cast(coalesce(sum(order_count), 0) as bigint) as order_count,
         cast(count(*) as bigint) as customer_count,
-        cast(count_if(day_count >= 2) as bigint) as repeat_customer_count
+        cast(count(case when day_count >= 2 then 1 end) as bigint) as repeat_customer_count
     from customers
 ),
 

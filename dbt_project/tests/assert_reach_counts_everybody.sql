@@ -13,14 +13,18 @@ people as (
         customers.lifecycle_stage,
         cast(count(*) as bigint) as customer_count,
         cast(
-            count_if(
-                case channels.channel
-                    when 'email' then customers.email_consent
-                    when 'sms' then customers.sms_consent
-                    when 'ads' then customers.ads_consent
-                    when 'phone' then customers.phone_consent
-                    when 'post' then customers.post_consent
-                    else customers.push_consent
+            count(
+                case
+                    when
+                        case channels.channel
+                            when 'email' then customers.email_consent
+                            when 'sms' then customers.sms_consent
+                            when 'ads' then customers.ads_consent
+                            when 'phone' then customers.phone_consent
+                            when 'post' then customers.post_consent
+                            else customers.push_consent
+                        end
+                        then 1
                 end
             ) as bigint
         ) as consent_count

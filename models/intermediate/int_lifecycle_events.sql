@@ -446,27 +446,27 @@ moments as (
         cast(sum(case when effect = 'kept' then number else 0 end) as bigint) as kept_change,
         cast(sum(case when effect = 'order' then number else 0 end) as bigint) as order_change,
         cast(sum(amount) as decimal(18, 2)) as net_revenue_amount,
-        count_if(effect = 'one_off') > 0 as is_one_off,
-        count_if(effect = 'refund') > 0 as is_refund,
-        count_if(effect = 'expansion' and number > 0) > 0 as is_expansion,
-        count_if(effect = 'closing') > 0 as is_closing,
+        count(case when effect = 'one_off' then 1 end) > 0 as is_one_off,
+        count(case when effect = 'refund' then 1 end) > 0 as is_refund,
+        count(case when effect = 'expansion' and number > 0 then 1 end) > 0 as is_expansion,
+        count(case when effect = 'closing' then 1 end) > 0 as is_closing,
         -- facts: subscriptions
         cast(sum(case when effect = 'active' then number else 0 end) as bigint) as active_change,
         cast(sum(case when effect = 'trial' then number else 0 end) as bigint) as trial_change,
-        count_if(effect = 'trial' and number > 0) > 0 as is_trial_start,
+        count(case when effect = 'trial' and number > 0 then 1 end) > 0 as is_trial_start,
         cast(sum(case when effect = 'past_due' then number else 0 end) as bigint)
             as past_due_change,
         cast(sum(case when effect = 'paused' then number else 0 end) as bigint) as paused_change,
         cast(sum(case when effect = 'cancelling' then number else 0 end) as bigint)
             as cancelling_change,
-        count_if(effect = 'sub_begin') > 0 as is_subscription_begin,
-        count_if(effect = 'paid_end' and number > 0) > 0 as is_paid_end,
-        count_if(effect = 'trouble' and number > 0) > 0 as is_trouble,
+        count(case when effect = 'sub_begin' then 1 end) > 0 as is_subscription_begin,
+        count(case when effect = 'paid_end' and number > 0 then 1 end) > 0 as is_paid_end,
+        count(case when effect = 'trouble' and number > 0 then 1 end) > 0 as is_trouble,
         cast(sum(case when effect = 'falling' then number else 0 end) as bigint) as falling_change,
         -- facts: opinion and support
         max(case when effect = 'nps' then score end) as nps_score,
         max(case when effect = 'csat' then score end) as csat_score,
-        count_if(effect = 'ticket') > 0 as is_ticket,
+        count(case when effect = 'ticket' then 1 end) > 0 as is_ticket,
         cast(sum(case when effect = 'pressing' then number else 0 end) as bigint)
             as pressing_change,
         -- Of two tiers in one moment the higher counts.

@@ -55,11 +55,16 @@ stays as (
     select
         history.stage,
         cast(count(*) as bigint) as stay_count,
-        cast(count_if(history.valid_to_at is null) as bigint) as customer_count,
+        cast(count(case when history.valid_to_at is null then 1 end) as bigint) as customer_count,
         cast(
-            count_if(
-                history.valid_to_at is null
-                and {{ days_between('history.valid_from_at', as_of_end()) }} > durations.p90_days
+            count(
+                case
+                    when
+                        history.valid_to_at is null
+                        and {{ days_between('history.valid_from_at', as_of_end()) }}
+                        > durations.p90_days
+                        then 1
+                end
             ) as bigint
         ) as overstaying_count
     from history

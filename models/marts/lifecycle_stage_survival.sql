@@ -57,9 +57,11 @@ endings_counted as (
         stage,
         day_number,
         cast(count(*) as bigint) as ending_count,
-        cast(count_if(has_left and is_forward) as bigint) as forward_exit_count,
-        cast(count_if(has_left and not is_forward) as bigint) as backward_exit_count,
-        cast(count_if(not has_left) as bigint) as censored_count
+        cast(count(case when has_left and is_forward then 1 end) as bigint) as forward_exit_count,
+        cast(
+            count(case when has_left and not is_forward then 1 end) as bigint
+        ) as backward_exit_count,
+        cast(count(case when not has_left then 1 end) as bigint) as censored_count
     from endings
     group by stage, day_number
 ),

@@ -356,6 +356,7 @@ FORBIDDEN_FUNCTIONS = {
         "dayofweek", "weekday", "isodow", "dow", "dayofweek_iso",
     },
     "log() is base 10 or e: use ln() or log10()": {"log"},
+    "count_if() of nulls alone is null on DuckDB, 0 on Spark: count(case when ... then 1 end)": {"count_if", "countif"},
     "hash() differs: use md5() or the macro for SHA-256": {"hash", "xxhash64"},
     "SQL never asks what time it is: use as_of_end() or as_of_date()": {
         "now", "current_date", "current_timestamp", "current_time", "localtimestamp", "localtime", "today", "getdate",

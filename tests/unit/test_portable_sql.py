@@ -156,6 +156,12 @@ SAMPLES = [
         "select log(amount) as size from orders",
         "select ln(x) as size, log10(x) as y from orders",
     ),
+    (
+        "count_if()",
+        "count_if() of nulls",
+        "select cast(count_if(is_paid) as bigint) as paid_count from orders",
+        "select cast(count(case when is_paid then 1 end) as bigint) as paid_count from orders",
+    ),
     ("hash()", "hash() differs", "select hash(order_id) as k from orders", "select md5(order_id) as hash from orders"),
     (
         "double quotes",

@@ -10,18 +10,25 @@ counted as (
         began_month as abandonment_month,
         abandonment_kind,
         bool_and(is_recovery_matured) as is_all_matured,
-        cast(count_if(is_matured) as bigint) as started_count,
-        cast(count_if(is_matured and is_ordered) as bigint) as ordered_count,
-        cast(count_if(is_matured and not is_ordered) as bigint) as abandoned_count,
-        cast(count_if(is_matured and not is_ordered and started_amount is not null) as bigint)
-            as abandoned_with_amount_count,
+        cast(count(case when is_matured then 1 end) as bigint) as started_count,
+        cast(count(case when is_matured and is_ordered then 1 end) as bigint) as ordered_count,
+        cast(
+            count(case when is_matured and not is_ordered then 1 end) as bigint
+        ) as abandoned_count,
+        cast(
+            count(
+                case when is_matured and not is_ordered and started_amount is not null then 1 end
+            ) as bigint
+        ) as abandoned_with_amount_count,
         cast(
             coalesce(sum(case when is_matured and not is_ordered then started_amount end), 0)
             as decimal(18, 2)
         ) as abandoned_amount,
-        cast(count_if(is_recovery_matured and not is_ordered) as bigint)
+        cast(count(case when is_recovery_matured and not is_ordered then 1 end) as bigint)
             as matured_abandoned_count,
-        cast(count_if(is_recovery_matured and is_recovered) as bigint) as recovered_count,
+        cast(
+            count(case when is_recovery_matured and is_recovered then 1 end) as bigint
+        ) as recovered_count,
         cast(
             coalesce(sum(case when is_recovery_matured then recovered_revenue_amount end), 0)
             as decimal(18, 2)

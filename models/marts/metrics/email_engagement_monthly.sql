@@ -22,8 +22,8 @@ emails_counted as (
     select
         message_month,
         reported_campaign_id,
-        count_if(is_sent) as sent_count,
-        count_if(is_delivered) as delivered_count,
+        count(case when is_sent then 1 end) as sent_count,
+        count(case when is_delivered then 1 end) as delivered_count,
         count(bounced_at) as bounced_count,
         count(opened_at) as unique_open_count,
         count(machine_opened_at) as machine_open_count,

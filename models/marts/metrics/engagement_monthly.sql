@@ -67,22 +67,31 @@ customer_months as (
 activity as (
     select
         customer_months.month,
-        count_if(customer_months.is_active_1d) as active_1d_count,
-        count_if(customer_months.is_active_7d) as active_7d_count,
-        count_if(customer_months.is_active_28d) as active_28d_count,
-        count_if(
-            customer_months.is_active_28d
-            and coalesce(
-                identifications.identified_at >= customer_months.month_ends_at, true
-            )
+        count(case when customer_months.is_active_1d then 1 end) as active_1d_count,
+        count(case when customer_months.is_active_7d then 1 end) as active_7d_count,
+        count(case when customer_months.is_active_28d then 1 end) as active_28d_count,
+        count(
+            case
+                when
+                    customer_months.is_active_28d
+                    and coalesce(
+                        identifications.identified_at >= customer_months.month_ends_at, true
+                    )
+                    then 1
+            end
         ) as anonymous_active_28d_count,
-        count_if(
-            customer_months.is_active_28d and buyers.first_paid_at < customer_months.month_ends_at
+        count(
+            case
+                when
+                    customer_months.is_active_28d
+                    and buyers.first_paid_at < customer_months.month_ends_at
+                    then 1
+            end
         ) as buyer_active_28d_count,
-        count_if(customer_months.active_day_count > 0) as monthly_active_count,
+        count(case when customer_months.active_day_count > 0 then 1 end) as monthly_active_count,
         cast(sum(customer_months.active_day_count) as bigint) as active_day_count,
         cast(sum(customer_months.visit_count) as bigint) as visit_count,
-        count_if(customer_months.visit_count > 0) as visitor_count
+        count(case when customer_months.visit_count > 0 then 1 end) as visitor_count
     from customer_months
     left join identifications on customer_months.customer_id = identifications.customer_id
     left join buyers on customer_months.customer_id = buyers.customer_id

@@ -1,4 +1,4 @@
--- Grain: one row per month, channel and purpose, from the month in which anything is known of them to that of the run's day.
+-- Grain: one row per month, channel and purpose, from the first consent or message of marketing to the run's month.
 -- opening + granted - withdrawn = closing, exactly: every turn of a customer's consent is one or the other.
 
 with
@@ -14,9 +14,11 @@ changes_added as (
         change_month as month,
         channel,
         purpose,
-        count_if(consent_change = 1) as granted_count,
-        count_if(consent_change = -1) as withdrawn_count,
-        count_if(consent_change = -1 and change_reason = 'expired') as expired_count
+        count(case when consent_change = 1 then 1 end) as granted_count,
+        count(case when consent_change = -1 then 1 end) as withdrawn_count,
+        count(
+            case when consent_change = -1 and change_reason = 'expired' then 1 end
+        ) as expired_count
     from changes
     group by change_month, channel, purpose
 ),
@@ -27,7 +29,7 @@ messages_added as (
         message_month as month,
         channel,
         'marketing' as purpose,
-        count_if(is_delivered) as delivered_count,
+        count(case when is_delivered then 1 end) as delivered_count,
         count(unsubscribed_at) as unsubscribed_count,
         count(complained_at) as complaint_count
     from messages

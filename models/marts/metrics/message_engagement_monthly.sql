@@ -10,7 +10,7 @@ messages_counted as (
     select
         message_month,
         channel,
-        cast(count_if(is_sent) as bigint) as sent_count,
+        cast(count(case when is_sent then 1 end) as bigint) as sent_count,
         cast(count(clicked_at) as bigint) as unique_click_count,
         cast(count(unsubscribed_at) as bigint) as unsubscribed_count
     from messages

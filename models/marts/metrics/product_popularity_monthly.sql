@@ -27,8 +27,8 @@ interests as (
         {{ local_month('occurred_at') }} as popularity_month,
         product_id,
         customer_id,
-        cast(count_if(event_name = 'product_viewed') as bigint) as view_count,
-        cast(count_if(event_name = 'product_added') as bigint) as cart_count,
+        cast(count(case when event_name = 'product_viewed' then 1 end) as bigint) as view_count,
+        cast(count(case when event_name = 'product_added' then 1 end) as bigint) as cart_count,
         min(case when event_name = 'product_viewed' then occurred_at end) as first_viewed_at
     from timeline
     group by {{ local_month('occurred_at') }}, product_id, customer_id
@@ -52,8 +52,11 @@ interests_added as (
         cast(sum(interests.view_count) as bigint) as view_count,
         cast(count(interests.first_viewed_at) as bigint) as viewer_count,
         cast(sum(interests.cart_count) as bigint) as cart_count,
-        cast(count_if(purchases.last_ordered_at >= interests.first_viewed_at) as bigint)
-            as buying_viewer_count
+        cast(
+            count(
+                case when purchases.last_ordered_at >= interests.first_viewed_at then 1 end
+            ) as bigint
+        ) as buying_viewer_count
     from interests
     left join purchases
         on interests.popularity_month = purchases.popularity_month

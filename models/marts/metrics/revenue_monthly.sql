@@ -22,10 +22,10 @@ sales as (
         order_month as revenue_month,
         cast(count(*) as bigint) as order_count,
         cast(count(distinct customer_id) as bigint) as customer_count,
-        cast(count_if(customer_id is null) as bigint) as unidentified_order_count,
-        cast(count_if(customer_id is not null and not is_repeat) as bigint)
+        cast(count(case when customer_id is null then 1 end) as bigint) as unidentified_order_count,
+        cast(count(case when customer_id is not null and not is_repeat then 1 end) as bigint)
             as new_customer_order_count,
-        cast(count_if(is_repeat) as bigint) as repeat_order_count,
+        cast(count(case when is_repeat then 1 end) as bigint) as repeat_order_count,
         cast(count(cost_amount) as bigint) as costed_order_count,
         cast(sum(gross_revenue_amount) as decimal(18, 2)) as gross_revenue_amount,
         cast(sum(discount_amount) as decimal(18, 2)) as discount_amount,

@@ -101,12 +101,22 @@ counted as (
         values_unioned.dimension,
         coalesce(values_unioned.dimension_value, '(unknown)') as dimension_value,
         cast(count(*) as bigint) as first_order_customer_count,
-        cast(count_if(customers.is_matured_90d) as bigint) as matured_90d_customer_count,
-        cast(count_if(customers.is_matured_90d and customers.has_ordered_90d) as bigint)
-            as second_order_90d_count,
-        cast(count_if(customers.is_matured_365d) as bigint) as matured_365d_customer_count,
-        cast(count_if(customers.is_matured_365d and customers.has_ordered_365d) as bigint)
-            as second_order_365d_count
+        cast(
+            count(case when customers.is_matured_90d then 1 end) as bigint
+        ) as matured_90d_customer_count,
+        cast(
+            count(
+                case when customers.is_matured_90d and customers.has_ordered_90d then 1 end
+            ) as bigint
+        ) as second_order_90d_count,
+        cast(
+            count(case when customers.is_matured_365d then 1 end) as bigint
+        ) as matured_365d_customer_count,
+        cast(
+            count(
+                case when customers.is_matured_365d and customers.has_ordered_365d then 1 end
+            ) as bigint
+        ) as second_order_365d_count
     from values_unioned
     inner join customers on values_unioned.customer_id = customers.customer_id
     group by values_unioned.dimension, coalesce(values_unioned.dimension_value, '(unknown)')
