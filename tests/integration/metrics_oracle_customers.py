@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +24,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from lifecycle.dbt import DBT_DIR
+from tests.integration.lifecycle_oracle import SubscriptionState, subscription_state
 
 Row = dict[str, Any]
 ZONE = ZoneInfo("America/New_York")
@@ -92,6 +94,18 @@ def in_days(until: datetime, since: datetime) -> float:
 
 def named(name: str | None) -> str:
     return re.sub(r"[^a-z0-9]+", "_", (name or "").lower()).strip("_")
+
+
+def shared(weights: list[Decimal], amount: Decimal) -> list[Decimal]:
+    """An amount by weight, to the cent: each gets what the sum up to it has, less what the sum before it had."""
+    whole = sum(weights, Decimal(0))
+    parts, so_far, given = [], Decimal(0), Decimal(0)
+    for weight in weights:
+        so_far += weight
+        upto = cents(amount * so_far / whole) if whole else Decimal(0)
+        parts.append(upto - given)
+        given = upto
+    return parts
 
 
 class Company:
@@ -186,7 +200,33 @@ class Company:
         found = self.owned("touchpoints", "touchpoint_id", "occurred_at")
         names = {row["event_name"] for row in found}
         translation = {name: translated(name) for name in names}
-        return [row | {"event_name": translation[row["event_name"]]} for row in found]
+        named_rows = [row | {"event_name": translation[row["event_name"]]} for row in found]
+        return [row for row in named_rows if not self._is_told_by_an_order(row)]
+
+    @cached_property
+    def _orders_known(self) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+        known = [row for row in self.raw("orders") if self.happened(row["ordered_at"])]
+        keys = {(row["id_namespace"], row["order_id"]) for row in known}
+        delivered = {(row["id_namespace"], row["order_id"]) for row in known if self.happened(row["delivered_at"])}
+        return keys, delivered
+
+    @cached_property
+    def _orders_told(self) -> dict[tuple[str, str, str], list[datetime]]:
+        told: dict[tuple[str, str, str], list[datetime]] = defaultdict(list)
+        for row in self.orders:
+            for event, at in (("order_placed", row["ordered_at"]), ("order_delivered", row["delivered_at"])):
+                if self.happened(at):
+                    told[row["customer_id"], row["order_id"], event].append(at)
+        return told
+
+    def _is_told_by_an_order(self, row: Row) -> bool:
+        """Reported twice, happened once: by its number, or in two systems by number, person and day."""
+        if row["event_name"] not in ("order_placed", "order_delivered") or not row["order_id"]:
+            return False
+        if (row["id_namespace"], row["order_id"]) in self._orders_known[row["event_name"] == "order_delivered"]:
+            return True
+        told = self._orders_told.get((row["customer_id"], row["order_id"], row["event_name"]), [])
+        return bool(told) and min(told) - DAY <= row["occurred_at"] <= max(told) + DAY
 
     def touched(self, *names: str) -> Iterator[Row]:
         """Touchpoints of people, by their name."""
@@ -265,6 +305,20 @@ class Company:
                 }
             )
         return found
+
+    @cached_property
+    def orders_by_month(self) -> dict[date, list[Row]]:
+        return grouped_by(self.orders, "month")
+
+    def category_of(self, product: str | None) -> str | None:
+        found: str | None = self.products.get(product or "", {}).get("category")
+        return found
+
+    def shared_lines(self, order: Row) -> list[Row]:
+        """Lines, each with its share of the order's own discount."""
+        off = cents(order["discount_amount"])
+        shares = shared([line["gross"] for line in order["lines"]], off)
+        return [line | {"share": part} for line, part in zip(order["lines"], shares, strict=True)]
 
     @cached_property
     def orders_of(self) -> dict[str, list[Row]]:
@@ -965,3 +1019,542 @@ def onboarding_steps_monthly(company: Company) -> list[Row]:
                 }
             )
     return found
+
+
+# --- segments --------------------------------------------------------------------------------------------------------
+
+
+def segment_monthly(company: Company) -> list[Row]:
+    found = []
+    history = company.mart("segments.segment_history")
+    for segment, memberships in grouped_by(history, "segment_name").items():
+        members = grouped_by(memberships, "customer_id")
+        for month in company.months_from(local_month(min(row["valid_from_at"] for row in memberships))):
+            found.append(
+                {"segment_month": month, "segment_name": segment, "is_complete": company.is_over(month)}
+                | members_of_month(company, members, month)
+                | sales_of_month(company, members, month)
+            )
+    return found
+
+
+def just_before(spans: Iterable[tuple[datetime, datetime | None]], at: datetime) -> bool:
+    return any(since < at and (until is None or until >= at) for since, until in spans)
+
+
+def from_then_on(spans: Iterable[tuple[datetime, datetime | None]], at: datetime) -> bool:
+    return any(since <= at and (until is None or until > at) for since, until in spans)
+
+
+def spans_of(memberships: list[Row]) -> list[tuple[datetime, datetime | None]]:
+    return [(row["valid_from_at"], row["valid_to_at"]) for row in memberships]
+
+
+def members_of_month(company: Company, members: dict[str, list[Row]], month: date) -> Row:
+    begin, end = begins_at(month), company.ends_at(month)
+    names = (
+        "opening_member", "entered", "exited", "closing_member", "active_opening", "new", "reactivated", "moved_in",
+        "churned", "moved_out", "active_closing", "churned_from_opening",
+    )  # fmt: skip
+    row: Row = {f"{name}_count": 0 for name in names}
+    for customer, memberships in members.items():
+        member, active = spans_of(memberships), company.spells.get(customer, [])
+        was, is_now = just_before(member, begin), just_before(member, end)
+        row["opening_member_count"] += was
+        row["closing_member_count"] += is_now
+        row["active_opening_count"] += was and just_before(active, begin)
+        row["active_closing_count"] += is_now and just_before(active, end)
+        row["churned_from_opening_count"] += was and just_before(active, begin) and not just_before(active, end)
+        for since, until in member:
+            if begin <= since < end:
+                row["entered_count"] += 1
+                row["moved_in_count"] += just_before(active, since) and from_then_on(active, since)
+            if until is not None and begin <= until < end:
+                row["exited_count"] += 1
+                row["moved_out_count"] += just_before(active, until) and from_then_on(active, until)
+        for at, kind in company.moves.get(customer, []):
+            if begin <= at < end:
+                row[f"{kind}_count"] += just_before(member, at) if kind == "churned" else from_then_on(member, at)
+    return row | {"churn_rate": share(row["churned_from_opening_count"], row["active_opening_count"])}
+
+
+def sales_of_month(company: Company, members: dict[str, list[Row]], month: date) -> Row:
+    def is_of_member(order: Row) -> bool:
+        memberships = members.get(order["customer_id"], [])
+        return from_then_on(spans_of(memberships), order["ordered_at"])
+
+    sold = [row for row in company.orders_by_month.get(month, []) if is_of_member(row)]
+    given = [row for row in company.refunds if row["month"] == month and is_of_member(row["order"])]
+    gross, off, back = sum_of(sold, "gross"), sum_of(sold, "off"), sum_of(given, "amount")
+    is_costed = all(row["cost"] is not None for row in sold)
+    return {
+        "order_count": len(sold),
+        "customer_count": len({row["customer_id"] for row in sold}),
+        "currency": CURRENCY,
+        "gross_revenue_amount": gross,
+        "discount_amount": off,
+        "refund_amount": back,
+        "net_revenue_amount": gross - off - back,
+        "gross_margin_amount": gross - off - back - sum_of(sold, "cost") if is_costed else None,
+    }
+
+
+# --- recurring revenue -----------------------------------------------------------------------------------------------
+
+
+class Plan:
+    """One subscription, event by event."""
+
+    def __init__(self, events: list[Row]) -> None:
+        self.customer = events[0]["customer_id"]
+        self.events = sorted(events, key=lambda row: (row["occurred_at"], row["subscription_event_id"]))
+        self.states: list[SubscriptionState] = [
+            subscription_state(self.events[: number + 1]) for number in range(len(self.events))
+        ]
+
+    def brings(self, before: datetime) -> Decimal | None:
+        """Monthly, just before a moment; nothing where it is not paid."""
+        known = bisect_left([row["occurred_at"] for row in self.events], before)
+        if not known or not self.states[known - 1].is_active:
+            return None
+        amounts = [row["mrr_amount"] for row in self.events[:known] if row["mrr_amount"] is not None]
+        return cents(amounts[-1] if amounts else None)
+
+    def was_paid(self, before: datetime) -> bool:
+        pairs = zip(self.events, self.states, strict=True)
+        return any(state.is_active for row, state in pairs if row["occurred_at"] < before)
+
+    @property
+    def first_paid_at(self) -> datetime | None:
+        pairs = zip(self.events, self.states, strict=True)
+        return next((row["occurred_at"] for row, state in pairs if state.is_active), None)
+
+    def ended_unwillingly(self, before: datetime) -> bool:
+        """Whether a failed payment was the latest of the troubles that were open at the last end."""
+        ends = [
+            number for number in range(1, len(self.events))
+            if self.events[number]["occurred_at"] < before
+            and self.states[number - 1].is_active and not self.states[number].is_active
+        ]  # fmt: skip
+        before_end = self.events[: ends[-1]]
+        state = self.states[ends[-1] - 1]
+
+        def last(kind: str) -> int:
+            return max((number for number, row in enumerate(before_end) if row["event_kind"] == kind), default=-1)
+
+        asked = [last("cancel_requested")] * state.is_cancelling + [last("paused")] * state.is_paused
+        return state.is_past_due and all(number < last("payment_failed") for number in asked)
+
+
+def mrr_movements_monthly(company: Company) -> list[Row]:
+    plans: dict[str, list[Plan]] = defaultdict(list)
+    of_subscription: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in company.subscription_events:
+        if row["customer_id"]:
+            of_subscription[row["source_system"], row["subscription_id"]].append(row)
+    for events in of_subscription.values():
+        plan = Plan(events)
+        plans[plan.customer].append(plan)
+    first = [plan.first_paid_at for own in plans.values() for plan in own if plan.first_paid_at]
+    return (
+        [mrr_of_month(company, plans, month) for month in company.months_from(local_month(min(first)))] if first else []
+    )
+
+
+def mrr_of_month(company: Company, plans: dict[str, list[Plan]], month: date) -> Row:
+    begin, end = begins_at(month), company.ends_at(month)
+    money: dict[str, Decimal] = defaultdict(Decimal)
+    people: dict[str, int] = defaultdict(int)
+    for own in plans.values():
+        earlier = [amount for plan in own if (amount := plan.brings(begin)) is not None]
+        later = [amount for plan in own if (amount := plan.brings(end)) is not None]
+        opening, closing = sum(earlier, Decimal(0)), sum(later, Decimal(0))
+        money["opening"] += opening
+        money["closing"] += closing
+        people["opening"] += bool(earlier)
+        people["closing"] += bool(later)
+        if later and not earlier:
+            kind = "reactivat" if any(plan.was_paid(begin) for plan in own) else "new"
+            money["reactivation" if kind == "reactivat" else "new"] += closing
+            people["reactivated" if kind == "reactivat" else "new"] += 1
+        elif earlier and not later:
+            people["churned"] += 1
+            for plan in own:
+                amount = plan.brings(begin)
+                if amount is not None:
+                    money["involuntary" if plan.ended_unwillingly(end) else "voluntary"] += amount
+        elif closing > opening:
+            money["expansion"] += closing - opening
+            people["expansion"] += 1
+        elif closing < opening:
+            money["contraction"] += opening - closing
+            people["contraction"] += 1
+    churn = money["involuntary"] + money["voluntary"]
+    return {
+        "mrr_month": month,
+        "is_complete": company.is_over(month),
+        "currency": CURRENCY,
+        "churn_mrr_amount": churn,
+        "voluntary_churn_amount": money["voluntary"],
+        "involuntary_churn_amount": money["involuntary"],
+        "fx_mrr_amount": Decimal(0),
+        "gross_mrr_churn_rate": share(money["contraction"] + churn, money["opening"]),
+        "net_mrr_retention_rate": share(
+            money["opening"] + money["expansion"] - money["contraction"] - churn, money["opening"]
+        ),
+        **{
+            f"{name}_mrr_amount": money[name]
+            for name in ("opening", "new", "expansion", "reactivation", "contraction", "closing")
+        },
+        **{
+            f"{name}_customer_count": people[name]
+            for name in ("opening", "new", "reactivated", "churned", "closing", "expansion", "contraction")
+        },
+    }
+
+
+# --- second orders ---------------------------------------------------------------------------------------------------
+
+
+def second_orders(company: Company) -> list[Row]:
+    channels = {row["customer_id"]: row["acquisition_channel"] for row in company.mart("marts.customer_360")}
+    groups: dict[tuple[str, str], list[tuple[datetime, datetime | None]]] = defaultdict(list)
+    for customer, days in company.paid_order_days.items():
+        paid = sorted(
+            (row for row in company.orders_of[customer] if row["is_paid"]),
+            key=lambda row: (row["ordered_at"], row["order_id"]),
+        )
+        that_day = [row for row in paid if row["day"] == days[0]]
+        lines = [line for row in that_day for line in row["lines"]]
+        products = {line["product_id"] for line in lines} - {None}
+        categories = {top_category(company.category_of(product)) for product in products} - {None}
+        is_discounted = any(row["off"] > 0 for row in that_day)
+        again = next((row["ordered_at"] for row in paid if row["day"] > days[0]), None)
+        values = {
+            "all": {"all"},
+            "first_product": products or {"(unknown)"},
+            "first_category": categories or {"(unknown)"},
+            "first_channel": {that_day[0]["order_channel"] or "(unknown)"},
+            "first_discount": {"discount" if is_discounted else "no discount"},
+            "acquisition_channel": {channels.get(customer) or "(unknown)"},
+        }
+        for dimension, own in values.items():
+            for value in own:
+                groups[dimension, value].append((that_day[0]["ordered_at"], again))
+    found = []
+    for (dimension, value), people in groups.items():
+        row: Row = {"dimension": dimension, "dimension_value": value, "first_order_customer_count": len(people)}
+        for days_within in (90, 365):
+            matured = [(first, again) for first, again in people if first + days_within * DAY <= company.end]
+            came = sum(again is not None and again < first + days_within * DAY for first, again in matured)
+            row |= {
+                f"matured_{days_within}d_customer_count": len(matured),
+                f"second_order_{days_within}d_count": came,
+                f"second_order_{days_within}d_rate": share(came, len(matured)),
+            }
+        found.append(row)
+    return found
+
+
+def top_category(path: str | None) -> str | None:
+    return path.split(">")[0].strip() if path else None
+
+
+# --- expansion -------------------------------------------------------------------------------------------------------
+
+
+def expansion_revenue_monthly(company: Company) -> list[Row]:
+    gains: dict[date, list[tuple[str, Decimal, Row]]] = defaultdict(list)
+    for orders in company.orders_of.values():
+        highest: dict[str, Decimal] = {}
+        seen: set[str] = set()
+        is_first_day = True
+        for _, that_day in sorted(grouped_by(orders, "day").items()):
+            today: list[tuple[str, Decimal]] = []
+            for order in that_day:
+                for line in company.shared_lines(order):
+                    path = company.category_of(line["product_id"])
+                    if (
+                        path is None
+                        or line["quantity"] <= 0
+                        or line["line_amount"] - (line["discount_amount"] or 0) <= 0
+                    ):
+                        continue
+                    price = (line["line_amount"] - (line["discount_amount"] or 0)) / line["quantity"]
+                    brought = line["gross"] - line["off"] - line["share"]
+                    today.append((path, price))
+                    if path in highest and price > highest[path]:
+                        gain = min(cents((price - highest[path]) * line["quantity"]), brought)
+                        gains[order["month"]].append(("upsell", gain, order))
+                    if top_category(path) not in seen and not is_first_day:
+                        gains[order["month"]].append(("cross_sell", brought, order))
+            for path, price in today:
+                highest[path] = max(highest.get(path, price), price)
+                seen.add(str(top_category(path)))
+            is_first_day = is_first_day and not any(row["is_paid"] for row in that_day)
+    found = []
+    sold_items = grouped_by((row for row in company.orders if row["lines"]), "month")
+    for month, orders in sold_items.items():
+        sold = sum_of(orders, "gross") - sum_of(orders, "off")
+        row: Row = {
+            "expansion_month": month, "is_complete": company.is_over(month), "currency": CURRENCY,
+            "item_revenue_amount": sold,
+        }  # fmt: skip
+        for name, kinds in (
+            ("upsell", ["upsell"]),
+            ("cross_sell", ["cross_sell"]),
+            ("expansion", ["upsell", "cross_sell"]),
+        ):
+            own = [(amount, order) for kind, amount, order in gains[month] if kind in kinds and amount > 0]
+            amount = sum((amount for amount, _ in own), Decimal(0))
+            row |= {
+                f"{name}_amount": amount,
+                f"{name}_order_count": len({order["key"] for _, order in own}),
+                f"{name}_customer_count": len({order["customer_id"] for _, order in own}),
+                f"{name}_rate": share(amount, sold),
+            }
+        found.append(row)
+    return found
+
+
+# --- products --------------------------------------------------------------------------------------------------------
+
+
+def product_popularity_monthly(company: Company) -> list[Row]:  # noqa: PLR0912
+    rows: dict[tuple[date, str], Row] = defaultdict(
+        lambda: defaultdict(int, {"viewers": {}, "buyers": defaultdict(list), "orders": set(), "customers": set()})
+    )
+    for touch in company.touched("product_viewed", "product_added"):
+        if touch["product_id"]:
+            row = rows[local_month(touch["occurred_at"]), touch["product_id"]]
+            if touch["event_name"] == "product_added":
+                row["cart"] += 1
+            else:
+                row["views"] += 1
+                who, at = touch["customer_id"], touch["occurred_at"]
+                row["viewers"][who] = min(row["viewers"].get(who, at), at)
+    for order in company.orders:
+        for line in company.shared_lines(order):
+            if line["product_id"] is None:
+                continue
+            row = rows[order["month"], line["product_id"]]
+            row["orders"].add(order["key"])
+            if order["customer_id"]:
+                row["customers"].add(order["customer_id"])
+                row["buyers"][order["customer_id"]].append(order["ordered_at"])
+            row["sold" if line["quantity"] > 0 else "returned"] += abs(line["quantity"])
+            row["gross"] += line["gross"]
+            row["off"] += line["off"] + line["share"]
+    for refund in company.refunds:
+        if refund["product_id"]:
+            row = rows[refund["month"], refund["product_id"]]
+            row["returned"] += refund["quantity"] or 0
+            row["refund"] += refund["amount"]
+    found = []
+    for (month, product), row in rows.items():
+        named_as = company.products.get(product, {})
+        buying = sum(any(at >= first for at in row["buyers"].get(who, [])) for who, first in row["viewers"].items())
+        found.append(
+            {
+                "popularity_month": month,
+                "product_id": product,
+                "product_name": named_as.get("product_name"),
+                "category": named_as.get("category"),
+                "is_complete": company.is_over(month),
+                "view_count": row["views"],
+                "viewer_count": len(row["viewers"]),
+                "cart_count": row["cart"],
+                "order_count": len(row["orders"]),
+                "customer_count": len(row["customers"]),
+                "quantity": Decimal(row["sold"]),
+                "returned_quantity": Decimal(row["returned"]),
+                "currency": CURRENCY,
+                "gross_revenue_amount": Decimal(row["gross"]),
+                "discount_amount": Decimal(row["off"]),
+                "refund_amount": Decimal(row["refund"]),
+                "buying_viewer_count": buying,
+                "view_to_order_rate": share(buying, len(row["viewers"])),
+            }
+        )
+    for rows_of_month in grouped_by(found, "popularity_month").values():
+        by_views = sorted(rows_of_month, key=lambda row: (-row["view_count"], row["product_id"]))
+        by_revenue = sorted(
+            rows_of_month, key=lambda row: (row["discount_amount"] - row["gross_revenue_amount"], row["product_id"])
+        )
+        for name, ranked in (("view_rank", by_views), ("revenue_rank", by_revenue)):
+            for place, row in enumerate(ranked, start=1):
+                row[name] = place
+    return found
+
+
+# --- funnels ---------------------------------------------------------------------------------------------------------
+
+
+def orders_placed(company: Company) -> dict[str, list[tuple[datetime, Row | None]]]:
+    """Orders that somebody placed, also those that only the tracker saw."""
+    found: dict[str, list[tuple[datetime, Row | None]]] = defaultdict(list)
+    for row in company.orders:
+        if row["customer_id"] and not row["is_renewal"]:
+            found[row["customer_id"]].append((row["ordered_at"], row))
+    for row in company.touched("order_placed"):
+        found[row["customer_id"]].append((row["occurred_at"], None))
+    return {who: sorted(own, key=lambda one: one[0]) for who, own in found.items()}
+
+
+def funnel_steps_monthly(company: Company) -> list[Row]:
+    happened: dict[str, list[tuple[str, datetime, str]]] = defaultdict(list)
+    for row in company.touchpoints:
+        if row["customer_id"] and not row["is_machine"] and row["event_name"] != "order_placed":
+            happened[row["event_name"]].append((row["customer_id"], row["occurred_at"], (row["step"] or "").lower()))
+    for who, orders in orders_placed(company).items():
+        happened["order_placed"] += [(who, at, "") for at, _ in orders]
+    for row in company.subscription_events:
+        if row["customer_id"]:
+            happened[f"subscription_{row['event_kind']}"].append((row["customer_id"], row["occurred_at"], ""))
+    found = []
+    for funnel, steps in grouped_by(seed("funnel_steps"), "funnel_name").items():
+        found += funnel_months(company, funnel, steps, happened)
+    return found
+
+
+def attempts(firsts: list[datetime], window: timedelta) -> list[tuple[datetime, datetime]]:
+    """When each attempt begins and ends."""
+    begins: list[datetime] = []
+    came = last = datetime.min
+    for at in sorted(firsts):
+        if not begins or at - last >= window:
+            came = at
+            begins.append(at)
+        elif (at - came) // window > (begins[-1] - came) // window:
+            begins.append(at)
+        last = at
+    ends = [min(at + window, following) for at, following in zip(begins, [*begins[1:], datetime.max], strict=True)]
+    return list(zip(begins, ends, strict=True))
+
+
+def funnel_months(
+    company: Company, funnel: str, steps: list[Row], happened: dict[str, list[tuple[str, datetime, str]]]
+) -> list[Row]:
+    hours = float(steps[0]["window_hours"])
+    window = timedelta(hours=hours)
+    numbers = sorted({int(row["step_number"]) for row in steps})
+    names = {int(row["step_number"]): row["step_name"] for row in steps}
+    times: dict[int, dict[str, list[datetime]]] = {number: defaultdict(list) for number in numbers}
+    for row in steps:
+        for who, at, step in happened.get(row["event_name"], []):
+            if not row["step_detail"] or row["step_detail"].lower() == step:
+                times[int(row["step_number"])][who].append(at)
+    months: dict[date, list[list[datetime]]] = defaultdict(list)
+    for who, firsts in times[1].items():
+        own = attempts(firsts, window)
+        for begin, end in own[:1] if steps[0]["is_first_attempt_only"] == "true" else own:
+            if begin + window > company.end:
+                continue
+            reached = [begin]
+            for number in numbers[1:]:
+                at = min((at for at in times[number].get(who, []) if reached[-1] <= at < end), default=None)
+                if at is None:
+                    break
+                reached.append(at)
+            months[local_month(begin)].append(reached)
+    found = []
+    for month, tried in months.items():
+        for number in numbers:
+            here = [reached for reached in tried if len(reached) >= number]
+            went_on = [reached for reached in here if len(reached) > number]
+            is_last = number == numbers[-1]
+            minutes = [(reached[number] - reached[number - 1]).total_seconds() / 60 for reached in went_on]
+            next_count = None if is_last else len(went_on)
+            dropped = None if is_last else len(here) - len(went_on)
+            found.append(
+                {
+                    "funnel_month": month,
+                    "funnel_name": funnel,
+                    "step_number": number,
+                    "step_name": names[number],
+                    "window_hours": hours,
+                    "is_complete": begins_at(add_months(month, 1)) + window <= company.end,
+                    "entered_count": len(tried),
+                    "reached_count": len(here),
+                    "reached_rate": share(len(here), len(tried)),
+                    "next_count": next_count,
+                    "conversion_rate": share(next_count, len(here)),
+                    "dropped_count": dropped,
+                    "drop_off_rate": share(dropped, len(here)),
+                    "median_minutes_to_next": None if is_last else percentile(minutes, 0.5),
+                }
+            )
+    return found
+
+
+def abandonment_monthly(company: Company) -> list[Row]:
+    ends = orders_placed(company)
+    for event in company.subscription_events:
+        if event["customer_id"] and event["event_kind"] == "started" and event["mrr_amount"] != 0:
+            ends.setdefault(event["customer_id"], []).append((event["occurred_at"], None))
+    found = []
+    for kind in seed("abandonment_kinds"):
+        months: dict[date, list[Row]] = defaultdict(list)
+        for who, touches in grouped_by(company.touched(kind["event_name"]), "customer_id").items():
+            orders = sorted(ends.get(who, []), key=lambda one: one[0])
+            for row in started(company, touches, orders, kind["amount_basis"]):
+                months[local_month(row["began"])].append(row)
+        for month, rows in months.items():
+            found.append(abandonment_of_month(company, month, kind["abandonment_kind"], rows))
+    return found
+
+
+def started(
+    company: Company, touches: list[Row], orders: list[tuple[datetime, Row | None]], basis: str
+) -> Iterator[Row]:
+    runs: list[list[Row]] = []
+    for touch in sorted(touches, key=lambda row: row["occurred_at"]):
+        at, last = touch["occurred_at"], runs[-1][-1]["occurred_at"] if runs else datetime.min
+        is_new = not runs or at - last >= ABANDONED_AFTER or any(last <= when < at for when, _ in orders)
+        if is_new:
+            runs.append([])
+        runs[-1].append(touch)
+    found = []
+    for run in runs:
+        last = run[-1]["occurred_at"]
+        left_at = last + ABANDONED_AFTER
+        if left_at > company.end:
+            continue
+        values = [cents(row["value"]) for row in run if row["value"] is not None]
+        row: Row = {"began": run[0]["occurred_at"], "revenue": Decimal(0), "is_recovered": False}
+        row["is_ordered"] = any(last <= at < left_at for at, _ in orders)
+        row["amount"] = (sum(values, Decimal(0)) if basis == "sum" else max(values)) if values else None
+        row["is_matured"] = left_at + RECOVERY <= company.end
+        if not row["is_ordered"]:
+            back = next(((at, order) for at, order in orders if left_at <= at < left_at + RECOVERY), None)
+            row["is_recovered"] = back is not None
+            if back is not None and back[1] is not None:
+                row["recovering"] = back[1]
+        found.append(row)
+    by_last: dict[Any, Row] = {row["recovering"]["key"]: row for row in found if "recovering" in row}
+    for row in by_last.values():
+        row["revenue"] = row["recovering"]["gross"] - row["recovering"]["off"]
+    yield from found
+
+
+def abandonment_of_month(company: Company, month: date, kind: str, rows: list[Row]) -> Row:
+    left = [row for row in rows if not row["is_ordered"]]
+    matured = [row for row in left if row["is_matured"]]
+    valued = [row["amount"] for row in left if row["amount"] is not None]
+    recovered = sum(row["is_recovered"] for row in matured)
+    return {
+        "abandonment_month": month,
+        "abandonment_kind": kind,
+        "is_complete": begins_at(add_months(month, 1)) + ABANDONED_AFTER + RECOVERY <= company.end,
+        "started_count": len(rows),
+        "ordered_count": len(rows) - len(left),
+        "abandoned_count": len(left),
+        "abandonment_rate": share(len(left), len(rows)),
+        "currency": CURRENCY,
+        "abandoned_with_amount_count": len(valued),
+        "abandoned_amount": sum(valued, Decimal(0)),
+        "matured_abandoned_count": len(matured),
+        "recovered_count": recovered,
+        "recovery_rate": share(recovered, len(matured)),
+        "recovered_revenue_amount": sum_of(matured, "revenue"),
+    }

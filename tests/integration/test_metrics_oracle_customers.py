@@ -26,6 +26,13 @@ KEYS = {
     "marts.activation_cohorts": ("cohort_month", "acquisition_channel"),
     "marts.onboarding_monthly": ("cohort_month",),
     "marts.onboarding_steps_monthly": ("cohort_month", "step_name"),
+    "segments.segment_monthly": ("segment_month", "segment_name"),
+    "marts.mrr_movements_monthly": ("mrr_month",),
+    "marts.second_orders": ("dimension", "dimension_value"),
+    "marts.expansion_revenue_monthly": ("expansion_month",),
+    "marts.product_popularity_monthly": ("popularity_month", "product_id"),
+    "marts.funnel_steps_monthly": ("funnel_month", "funnel_name", "step_number"),
+    "marts.abandonment_monthly": ("abandonment_month", "abandonment_kind"),
 }
 
 
