@@ -317,7 +317,7 @@ class Company:
     def shared_lines(self, order: Row) -> list[Row]:
         """Lines, each with its share of the order's own discount."""
         off = cents(order["discount_amount"])
-        shares = shared([line["gross"] for line in order["lines"]], off)
+        shares = shared([abs(line["gross"] - line["off"]) for line in order["lines"]], off)
         return [line | {"share": part} for line, part in zip(order["lines"], shares, strict=True)]
 
     @cached_property
@@ -1217,7 +1217,7 @@ def mrr_of_month(company: Company, plans: dict[str, list[Plan]], month: date) ->
 
 
 def second_orders(company: Company) -> list[Row]:
-    channels = {row["customer_id"]: row["acquisition_channel"] for row in company.mart("marts.customer_360")}
+    came_from = origins(company)
     groups: dict[tuple[str, str], list[tuple[datetime, datetime | None]]] = defaultdict(list)
     for customer, days in company.paid_order_days.items():
         paid = sorted(
@@ -1225,7 +1225,7 @@ def second_orders(company: Company) -> list[Row]:
             key=lambda row: (row["ordered_at"], row["order_id"]),
         )
         that_day = [row for row in paid if row["day"] == days[0]]
-        lines = [line for row in that_day for line in row["lines"]]
+        lines = [line for row in that_day for line in row["lines"] if line["quantity"] > 0]
         products = {line["product_id"] for line in lines} - {None}
         categories = {top_category(company.category_of(product)) for product in products} - {None}
         is_discounted = any(row["off"] > 0 for row in that_day)
@@ -1236,7 +1236,7 @@ def second_orders(company: Company) -> list[Row]:
             "first_category": categories or {"(unknown)"},
             "first_channel": {that_day[0]["order_channel"] or "(unknown)"},
             "first_discount": {"discount" if is_discounted else "no discount"},
-            "acquisition_channel": {channels.get(customer) or "(unknown)"},
+            "acquisition_channel": {came_from.get(customer, ("(unknown)", ""))[0]},
         }
         for dimension, own in values.items():
             for value in own:
@@ -1377,10 +1377,13 @@ def product_popularity_monthly(company: Company) -> list[Row]:  # noqa: PLR0912
             }
         )
     for rows_of_month in grouped_by(found, "popularity_month").values():
-        by_views = sorted(rows_of_month, key=lambda row: (-row["view_count"], row["product_id"]))
+        by_views = sorted(rows_of_month, key=lambda row: (-row["view_count"], -row["viewer_count"], row["product_id"]))
         by_revenue = sorted(
-            rows_of_month, key=lambda row: (row["discount_amount"] - row["gross_revenue_amount"], row["product_id"])
-        )
+            rows_of_month,
+            key=lambda row: (
+                row["discount_amount"] - row["gross_revenue_amount"], -row["order_count"], row["product_id"],
+            ),
+        )  # fmt: skip
         for name, ranked in (("view_rank", by_views), ("revenue_rank", by_revenue)):
             for place, row in enumerate(ranked, start=1):
                 row[name] = place
