@@ -93,7 +93,7 @@ PUBLIC = (
     PublishedTable("marts.product_popularity_monthly", "popularity_month, product_id"),
     PublishedTable("marts.funnel_steps_monthly", "funnel_month, funnel_name, step_number"),
     PublishedTable("marts.abandonment_monthly", "abandonment_month, abandonment_kind"),
-    PublishedTable("marts.attribution_conversions", "order_key, channel, campaign_id"),
+    PublishedTable("marts.attribution_conversions", "source_system, order_id, channel, campaign_id"),
     PublishedTable("marts.attribution_monthly", "attribution_month, attribution_model, channel, campaign_id"),
     PublishedTable("marts.attribution_removal_effects", "channel, campaign_id"),
     PublishedTable("marts.engagement_monthly", "engagement_month"),

@@ -77,18 +77,28 @@ weights_added as (
 ),
 
 -- Lines that cost nothing leave the discount to the last of them.
+-- Whole cents are exact as doubles, so that half a cent is rounded alike by every engine.
 shares as (
     select
         *,
         coalesce(
-            cast(weight_so_far_amount as double) / nullif(cast(weight_total_amount as double), 0),
-            case when rank_from_last = 1 then 1 else 0 end
-        ) as share_with_line,
+            round(
+                cast(order_discount_amount * 100 as double)
+                * cast(weight_so_far_amount * 100 as double)
+                / nullif(cast(weight_total_amount * 100 as double), 0),
+                0
+            ),
+            case when rank_from_last = 1 then cast(order_discount_amount * 100 as double) else 0 end
+        ) as cents_with_line,
         coalesce(
-            cast(weight_so_far_amount - weight_amount as double)
-            / nullif(cast(weight_total_amount as double), 0),
+            round(
+                cast(order_discount_amount * 100 as double)
+                * cast((weight_so_far_amount - weight_amount) * 100 as double)
+                / nullif(cast(weight_total_amount * 100 as double), 0),
+                0
+            ),
             0
-        ) as share_before_line
+        ) as cents_before_line
     from weights_added
 ),
 
@@ -110,13 +120,7 @@ lines_discounted as (
         gross_revenue_amount,
         cast(
             line_discount_amount
-            + cast(
-                round(cast(order_discount_amount as double) * share_with_line, 2) as decimal(18, 2)
-            )
-            - cast(
-                round(cast(order_discount_amount as double) * share_before_line, 2)
-                as decimal(18, 2)
-            )
+            + cast((cents_with_line - cents_before_line) / 100 as decimal(18, 2))
             as decimal(18, 2)
         ) as discount_amount,
         ordered_at,

@@ -10,7 +10,7 @@ paid_orders as (select * from {{ ref('int_orders') }} where is_paid and customer
 
 lines as (select * from {{ ref('int_order_line_amounts') }} where not is_return and quantity > 0),
 
-acquisitions as (select * from {{ ref('int_customer_acquisitions') }}),
+beginnings as (select * from {{ ref('int_customer_beginnings') }}),
 
 customers as (
     select
@@ -91,9 +91,9 @@ values_unioned as (
     select
         customers.customer_id,
         'acquisition_channel' as dimension,
-        acquisitions.acquisition_channel as dimension_value
+        nullif(beginnings.acquisition_channel, 'unknown') as dimension_value
     from customers
-    left join acquisitions on customers.customer_id = acquisitions.customer_id
+    left join beginnings on customers.customer_id = beginnings.customer_id
 ),
 
 counted as (
