@@ -282,7 +282,7 @@ def _invert_whole(between: _Between, column: NDArray[np.float64], row: NDArray[n
 
     matrix = np.eye(between.size)
     np.subtract.at(matrix, (between.sources, between.targets), between.chances)
-    fundamental: NDArray[np.float64] = np.linalg.inv(matrix)
+    fundamental = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
     return fundamental @ column, row @ fundamental, np.diagonal(fundamental)
 
 
