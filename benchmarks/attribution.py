@@ -291,7 +291,8 @@ def truth() -> list[Figure]:
     folder = FOLDER / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     summary = generate(Arguments(**DEMO, out=folder))  # type: ignore[arg-type]
-    _run("demo", [str(Path(sys.executable).with_name("lifecycle")), "run", "--config", str(summary.config)])
+    command = [sys.executable, "-c", "from lifecycle.cli import main; main()", "run"]
+    _run("demo", [*command, "--config", str(summary.config)])
     with (folder / "truth" / "attribution.csv").open(newline="") as file:
         true_shares = {
             GROUPS.get(row["channel"], row["channel"]): float(row["true_share"]) for row in csv.DictReader(file)
