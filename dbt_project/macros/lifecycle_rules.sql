@@ -177,9 +177,7 @@
     select
         {{ list_columns(columns) }},
     {%- if clocks %}
-        {{ unnest_together(
-            prepended('valid_from_at', 'crossed_at'), 'valid_from_at', appended('crossed_at', 'valid_to_at'), 'valid_to_at'
-        ) }}
+        {{ unnest_intervals('valid_from_at', 'crossed_at', 'valid_to_at', 'valid_from_at', 'valid_to_at') }}
     from (
         select
             *,

@@ -65,34 +65,16 @@
     )))
 {%- endmacro %}
 
-{% macro prepended(item, list) -%}
-    {{ adapter.dispatch('prepended')(item, list) }}
+{% macro unnest_intervals(begin, moments, end, from_column, to_column) -%}
+    {#- One row per span between begin, the moments of a list and end: the end of a select list. -#}
+    {{ adapter.dispatch('unnest_intervals')(begin, moments, end, from_column, to_column) }}
 {%- endmacro %}
-{% macro duckdb__prepended(item, list) -%}
-    list_prepend({{ item }}, {{ list }})
+{% macro duckdb__unnest_intervals(begin, moments, end, from_column, to_column) -%}
+    unnest(list_prepend({{ begin }}, {{ moments }})) as {{ from_column }},
+        unnest(list_append({{ moments }}, {{ end }})) as {{ to_column }}
 {%- endmacro %}
-{% macro spark__prepended(item, list) -%}
-    concat(array({{ item }}), {{ list }})
-{%- endmacro %}
-
-{% macro appended(list, item) -%}
-    {{ adapter.dispatch('appended')(list, item) }}
-{%- endmacro %}
-{% macro duckdb__appended(list, item) -%}
-    list_append({{ list }}, {{ item }})
-{%- endmacro %}
-{% macro spark__appended(list, item) -%}
-    concat({{ list }}, array({{ item }}))
-{%- endmacro %}
-
-{% macro unnest_together(list, column, other_list, other_column) -%}
-    {#- Two lists of equal length side by side, one row per element: the end of a select list. -#}
-    {{ adapter.dispatch('unnest_together')(list, column, other_list, other_column) }}
-{%- endmacro %}
-{% macro duckdb__unnest_together(list, column, other_list, other_column) -%}
-    unnest({{ list }}) as {{ column }},
-        unnest({{ other_list }}) as {{ other_column }}
-{%- endmacro %}
-{% macro spark__unnest_together(list, column, other_list, other_column) -%}
-    inline(arrays_zip({{ list }}, {{ other_list }})) as ({{ column }}, {{ other_column }})
+{% macro spark__unnest_intervals(begin, moments, end, from_column, to_column) -%}
+    inline(arrays_zip(
+        concat(array({{ begin }}), {{ moments }}), concat({{ moments }}, array({{ end }}))
+    )) as ({{ from_column }}, {{ to_column }})
 {%- endmacro %}
