@@ -236,9 +236,14 @@ class Records:
     def activity(self) -> pd.DataFrame:
         """Human activity: customer, moment, local day."""
         human = self.types.is_human_activity
-        known_orders = set(self.every_order.order_id)
-        tp = self.touchpoints
-        twice = (tp.event == "order_placed") & tp.order_id.isin(known_orders)
+        tp, told = self.touchpoints, self.every_order
+        # In the shop's own numbers, or from another system about the same person and day.
+        by_number = set(zip(told.id_namespace, told.order_id, strict=True))
+        placed = told.groupby(["customer_id", "order_id"]).ordered_at.agg(["min", "max"])
+        by_person = tp[["customer_id", "order_id", "occurred_at"]].join(placed, on=["customer_id", "order_id"])
+        is_same = by_person.occurred_at.between(by_person["min"] - DAY, by_person["max"] + DAY)
+        is_known = is_same | [pair in by_number for pair in zip(tp.id_namespace, tp.order_id, strict=True)]
+        twice = (tp.event == "order_placed") & is_known
         parts = [
             tp[tp.event.map(human).astype(bool) & ~tp.is_machine & ~twice][["customer_id", "occurred_at"]],
             self.orders[["customer_id", "ordered_at"]],

@@ -398,7 +398,7 @@ def test_a_run_that_is_going_on_is_not_disturbed(here: Repository) -> None:
 
 
 def test_two_comparisons_do_not_share_a_folder(here: Repository) -> None:
-    here.change("seeds/channels.csv", "email,", "email ,")
+    here.change("seeds/channels.csv", "\nemail,", "\nemail ,")
     with another_process_holds(here.settings.state.comparison), pytest.raises(LockedError):
         compare_with_ref(here.load(), "HEAD", days=[], examples=3)
     shutil.rmtree(here.settings.state.comparison.root)

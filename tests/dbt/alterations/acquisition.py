@@ -13,10 +13,10 @@ values
     ('ads', 'ads', 'b1', '2023-06-11', '2023-01-05', 'display', 100, 'USD', 'acquire'),
     ('ads', 'ads', 'b1', '2023-06-11', '2023-05-02', 'email', 40, 'USD', 'mixed');
 insert into raw.touchpoints (touchpoint_id, contact_id, occurred_at, event_name, channel, step) values
-    ('s1', 'ada', '2023-01-09 10:00', 'trial_started', 'app', null),
-    ('s2', 'ada', '2023-01-09 11:00', 'onboarding_step', 'app', 'profile'),
-    ('s3', 'ben', '2023-01-16 11:00', 'onboarding_step', 'app', 'profile'),
-    ('s4', 'ben', '2023-01-16 12:00', 'onboarding_step', 'app', 'first_project');
+    ('step1', 'ada', '2023-01-09 10:00', 'trial_started', 'app', null),
+    ('step2', 'ada', '2023-01-09 11:00', 'onboarding_step', 'app', 'profile'),
+    ('step3', 'ben', '2023-01-16 11:00', 'onboarding_step', 'app', 'profile'),
+    ('step4', 'ben', '2023-01-16 12:00', 'onboarding_step', 'app', 'first_project');
 """
 
 # Acquisition and activation.

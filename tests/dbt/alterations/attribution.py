@@ -8,11 +8,11 @@ RECORDS = """
 insert into raw.touchpoints (source_system, id_namespace, batch_id, loaded_at, touchpoint_id, contact_id, session_id,
         occurred_at, event_name, channel, campaign_id)
     select 'shop', 'shop', 'b1', timestamp '2023-06-11', * from (values
-        ('m1', 'ada', null, timestamp '2023-01-02 10:00', 'ad_click', 'display', 'spring'),
-        ('m2', 'ada', null, timestamp '2023-01-05 10:00', 'ad_click', 'paid_search', null),
-        ('m3', 'ada', 's1', timestamp '2023-01-06 10:00', 'page_viewed', 'organic', null),
-        ('m4', 'ben', null, timestamp '2023-01-03 10:00', 'ad_click', 'display', 'spring'),
-        ('m5', 'cleo', null, timestamp '2023-01-03 10:00', 'ad_click', 'paid_search', null));
+        ('touch1', 'ada', null, timestamp '2023-01-02 10:00', 'ad_click', 'display', 'spring'),
+        ('touch2', 'ada', null, timestamp '2023-01-05 10:00', 'ad_click', 'paid_search', null),
+        ('touch3', 'ada', 's1', timestamp '2023-01-06 10:00', 'page_viewed', 'organic', null),
+        ('touch4', 'ben', null, timestamp '2023-01-03 10:00', 'ad_click', 'display', 'spring'),
+        ('touch5', 'cleo', null, timestamp '2023-01-03 10:00', 'ad_click', 'paid_search', null));
 insert into raw.marketing_spend (source_system, id_namespace, batch_id, loaded_at, spend_date, channel, campaign_id,
         spend_amount, currency)
     values ('shop', 'shop', 'b1', '2023-06-11', '2023-01-02', 'display', 'spring', 30, 'USD')

@@ -58,9 +58,9 @@ ALTERATIONS: Alterations = {
     "assert_product_use_equals_the_timeline": [
         ("update marts.feature_usage_monthly set event_count = event_count + 1", ""),
         ("delete from marts.feature_usage_monthly", ""),
-        (f"update {USAGE} set subscriber_count = 1 where usage_month = '2023-06-01'", ""),
+        (f"update {USAGE} set subscriber_count = subscriber_count + 1 where usage_month = '2023-06-01'", ""),
         (f"update {USAGE} set subscriber_user_count = 1", ""),
-        (f"update {USAGE} set active_day_count = 29 where usage_month = '2023-06-01'", ""),
+        (f"update {USAGE} set active_day_count = user_count * usage_days + 1 where usage_month = '2023-06-01'", ""),
         (f"update {USAGE} set key_feature_use_count = 1", ""),
     ],
     "assert_engagement_indexes_hold_everybody": [

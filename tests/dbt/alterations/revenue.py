@@ -7,13 +7,13 @@ from tests.dbt.alterations import Alterations
 RECORDS = """
 insert into raw.touchpoints
     (touchpoint_id, contact_id, occurred_at, event_name, channel, product_id, value, currency) values
-    ('f1', 'ada', '2023-02-10 09:50', 'Product Viewed', 'web', 'tea', null, null),
-    ('f2', 'ada', '2023-02-10 09:52', 'Product Added', 'web', 'tea', 8, 'USD'),
-    ('f3', 'ada', '2023-02-10 09:54', 'Checkout Started', 'web', null, 400, 'USD'),
-    ('f4', 'ada', '2023-02-10 09:56', 'Payment Info Entered', 'web', null, 400, 'USD'),
-    ('f5', 'ada', '2023-03-05 10:00', 'Checkout Started', 'web', null, 50, 'USD'),
-    ('f6', 'ben', '2023-03-01 10:00', 'Checkout Started', 'web', null, null, null),
-    ('f7', 'ben', '2023-03-01 10:01', 'Payment Info Entered', 'web', null, null, null);
+    ('view1', 'ada', '2023-02-10 09:50', 'Product Viewed', 'web', 'tea', null, null),
+    ('view2', 'ada', '2023-02-10 09:52', 'Product Added', 'web', 'tea', 8, 'USD'),
+    ('view3', 'ada', '2023-02-10 09:54', 'Checkout Started', 'web', null, 400, 'USD'),
+    ('view4', 'ada', '2023-02-10 09:56', 'Payment Info Entered', 'web', null, 400, 'USD'),
+    ('view5', 'ada', '2023-03-05 10:00', 'Checkout Started', 'web', null, 50, 'USD'),
+    ('view6', 'ben', '2023-03-01 10:00', 'Checkout Started', 'web', null, null, null),
+    ('view7', 'ben', '2023-03-01 10:01', 'Payment Info Entered', 'web', null, null, null);
 """
 
 LINES, EXPANSION = "intermediate.int_order_line_amounts", "marts.expansion_revenue_monthly"
