@@ -242,7 +242,8 @@ class Records:
         placed = told.groupby(["customer_id", "order_id"]).ordered_at.agg(["min", "max"])
         by_person = tp[["customer_id", "order_id", "occurred_at"]].join(placed, on=["customer_id", "order_id"])
         is_same = by_person.occurred_at.between(by_person["min"] - DAY, by_person["max"] + DAY)
-        is_known = is_same | [pair in by_number for pair in zip(tp.id_namespace, tp.order_id, strict=True)]
+        is_numbered = [pair in by_number for pair in zip(tp.id_namespace, tp.order_id, strict=True)]
+        is_known = is_same | np.array(is_numbered)
         twice = (tp.event == "order_placed") & is_known
         parts = [
             tp[tp.event.map(human).astype(bool) & ~tp.is_machine & ~twice][["customer_id", "occurred_at"]],
