@@ -17,16 +17,15 @@ import csv
 import json
 import math
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from measuring import BENCH_DIR, Figure, measure, table, verdict_table
+from measuring import BENCH_DIR, Bench, Figure, ModelTime, ModelTimes, table
 
 from lifecycle.experiments import attribution
 from lifecycle.experiments.attribution import Chain, removal_effects
@@ -34,6 +33,7 @@ from lifecycle.settings import Settings, Source, WarehouseSettings, load_setting
 from lifecycle.warehouse import Warehouse, open_duckdb
 
 FOLDER = BENCH_DIR / "paths"
+BENCH = Bench(Path(__file__), FOLDER)
 MODELS = ("first_touch", "last_touch", "linear", "position_based", "time_decay", "markov")
 
 
@@ -64,8 +64,8 @@ def speed() -> list[Figure]:
     """Every model of attribution on generated paths, seconds, memory and rows."""
     folder = FOLDER / "speed"
     print(f"{PATHS:,} paths: writing touches and orders ...", flush=True)
-    _job("write", folder=folder, count=PATHS)
-    output, peak_mb = _job("credit", folder=folder)
+    BENCH.job("write", folder=folder, count=PATHS)
+    output, peak_mb = BENCH.job("credit", folder=folder)
     found = json.loads(output)
     rows = [
         [name, f"{seconds:.1f}", f"{cpu_seconds:.1f}", f"{count:,}"]
@@ -168,43 +168,35 @@ def _credit_job(given: argparse.Namespace) -> None:
     settings = _settings(given.folder)
     with _opened(settings) as warehouse:
         made = build.current(warehouse, "bench")
-    took: list[tuple[str, str, float, float]] = []
-    cpu = time.process_time()
-
-    def listen(message: Any) -> None:
-        # One model at a time, so the CPU time since the last one ended is this one's.
-        nonlocal cpu
-        if message.info.name == "LogModelResult":
-            node, seconds, before, cpu = message.data.node_info, message.data.execution_time, cpu, time.process_time()
-            took.append((node.node_name, node.node_relation.schema, seconds, cpu - before))
-            print(f"{node.node_name}: {seconds:.1f} s, {cpu - before:.1f} CPU seconds", flush=True)
+    times = ModelTimes()
 
     def run(models: Sequence[str]) -> None:
         failure = invoke(
             ["build", "--resource-type", "model", "--resource-type", "seed", "--select", *models],
             dbt_environment(settings, made),
             settings.state.dbt,
-            callbacks=[listen],
+            callbacks=[times],
         )
         if failure:
             sys.exit(failure)
 
     run([*SEEDS, "stg_metric_settings", "int_months"])
-    took.clear()
+    times.took.clear()
     run(BEFORE_CHAIN)
     with _opened(settings) as warehouse:
         wall, cpu = time.perf_counter(), time.process_time()
         attribution.write_removal_effects(warehouse)
-        solving = (time.perf_counter() - wall, time.process_time() - cpu)
-    took.append(("removal_effects", "attribution", *solving))
+        times.note(ModelTime("removal_effects", "attribution", time.perf_counter() - wall, time.process_time() - cpu))
     run(AFTER_CHAIN)
     with _opened(settings) as warehouse:
-        counts = {name: int(warehouse.scalar(f"select count(*) from {schema}.{name}")) for name, schema, _, _ in took}
+        counts = {
+            one.name: int(warehouse.scalar(f"select count(*) from {one.schema}.{one.name}")) for one in times.took
+        }
         paths, converted, touches = warehouse.rows(
             "select count(*) filter (touch_number = 1), count(*) filter (touch_number = 1 and is_converted), count(*)"
             " from intermediate.int_attribution_paths"
         )[0]
-    models = [(name, seconds, cpu_seconds, counts.get(name, 0)) for name, _, seconds, cpu_seconds in took]
+    models = [(one.name, one.seconds, one.cpu_seconds, counts[one.name]) for one in times.took]
     print(json.dumps({"models": models, "paths": paths, "converted": converted, "touches": touches}))
 
 
@@ -292,7 +284,7 @@ def truth() -> list[Figure]:
     shutil.rmtree(folder, ignore_errors=True)
     summary = generate(Arguments(**DEMO, out=folder))  # type: ignore[arg-type]
     command = [sys.executable, "-c", "from lifecycle.cli import main; main()", "run"]
-    _run("demo", [*command, "--config", str(summary.config)])
+    BENCH.run("demo", [*command, "--config", str(summary.config)])
     with (folder / "truth" / "attribution.csv").open(newline="") as file:
         true_shares = {
             GROUPS.get(row["channel"], row["channel"]): float(row["true_share"]) for row in csv.DictReader(file)
@@ -337,55 +329,16 @@ def _truth_table(
     return table(["model", *true_shares, "distance"], rows)
 
 
-# --- processes of their own ------------------------------------------------------------------------------------------
-
-
-def _run(name: str, command: list[str]) -> tuple[str, float]:
-    """Run a command to its end: what it wrote and its peak in MB. One that fails ends the benchmark."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    log = FOLDER / f"{name}.log"
-    measured = measure(command, log)
-    output = log.read_text(encoding="utf-8", errors="replace")
-    if measured.exit_code:
-        print(output[-4000:])
-        sys.exit(f"{name}: FAIL, it ended with exit code {measured.exit_code}")
-    return output, measured.peak_mb
-
-
-def _job(name: str, **options: Any) -> tuple[str, float]:
-    """Run one of JOBS in a process of its own: the last line it wrote, and its peak in MB."""
-    given = [part for key, value in options.items() for part in (f"--{key}", str(value))]
-    output, peak_mb = _run(name, [sys.executable, str(Path(__file__).resolve()), "--job", name, *given])
-    return (output.strip().splitlines() or [""])[-1], peak_mb
-
-
 # --- command ---------------------------------------------------------------------------------------------------------
-
-SECTIONS: dict[str, Callable[[], list[Figure]]] = {"speed": speed, "markov": markov, "truth": truth}
-JOBS: dict[str, Callable[[argparse.Namespace], None]] = {"write": _write_job, "credit": _credit_job}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure attribution: speed, chains, agreement with the truth.")
-    parser.add_argument("--section", choices=SECTIONS, help="one section alone")
-    for name, type_ in (("job", str), ("folder", Path), ("count", int)):
-        parser.add_argument(f"--{name}", type=type_, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.job:
-        JOBS[given.job](given)
-        return 0
-    if given.section is None:
-        # Each in a process of its own: a process is said to have needed at least what its parent held when it began.
-        commands = [[sys.executable, str(Path(__file__).resolve()), "--section", name] for name in SECTIONS]
-        return max(subprocess.run(command, check=False).returncode for command in commands)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    section = SECTIONS[given.section]
-    print(f"\n== {given.section}: {section.__doc__}\n", flush=True)
-    figures = section()
-    print(f"\n{verdict_table(figures)}")
-    is_good = all(one.is_kept for one in figures)
-    print("\nevery limit is kept" if is_good else "\na limit is not kept")
-    return 0 if is_good else 1
+    return BENCH.main(
+        "Measure attribution: speed, chains, agreement with the truth.",
+        sections={"speed": speed, "markov": markov, "truth": truth},
+        jobs={"write": _write_job, "credit": _credit_job},
+        options={"folder": Path, "count": int},
+    )
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
-"""What benchmarks share: commands measured by the operating system, figures of a clustering, tables and verdicts.
+"""What benchmarks share: their command line, commands measured by the operating system, times of models, figures of a
+clustering, tables and verdicts.
 
 Belongs here: measuring, counting and printing. Does not belong here: what is measured, and how much it may cost.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from pathlib import Path
+from typing import Any
 
 from lifecycle.settings import PROJECT_DIR
 
@@ -43,6 +47,101 @@ def measure(command: list[str], log: Path) -> Measured:
         cpu_seconds=usage.ru_utime + usage.ru_stime,
         peak_mb=usage.ru_maxrss / 1024,
     )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A script of benchmarks: the folder of its files, its sections, and the jobs it runs in processes of their own."""
+
+    script: Path
+    folder: Path
+
+    def run(self, name: str, command: list[str]) -> tuple[str, float]:
+        """Run a command to its end: what it wrote and its peak in MB. One that fails ends the benchmark."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / f"{name}.log"
+        measured = measure(command, log)
+        output = log.read_text(encoding="utf-8", errors="replace")
+        if measured.exit_code:
+            print(output[-4000:])
+            sys.exit(f"{name}: FAIL, it ended with exit code {measured.exit_code}")
+        return output, measured.peak_mb
+
+    def job(self, name: str, **options: Any) -> tuple[str, float]:
+        """Run a job of this script in a process of its own: the last line it wrote, and its peak in MB."""
+        given = [part for key, value in options.items() for part in (f"--{key}", str(value))]
+        output, peak_mb = self.run(name, [sys.executable, str(self.script.resolve()), "--job", name, *given])
+        return (output.strip().splitlines() or [""])[-1], peak_mb
+
+    def main(
+        self,
+        description: str,
+        sections: Mapping[str, Callable[[], list[Figure]]],
+        jobs: Mapping[str, Callable[[argparse.Namespace], None]],
+        options: Mapping[str, Callable[[str], Any]],
+        on_request: Mapping[str, Callable[[], list[Figure]]] | None = None,
+    ) -> int:
+        """Run one section, or all of them but those on request; the exit code is 1 where a limit is not kept.
+
+        ``options`` are those of the jobs: name → type.
+        """
+        known = {**sections, **(on_request or {})}
+        parser = argparse.ArgumentParser(description=description)
+        parser.add_argument("--section", choices=known, help="one section alone")
+        for name, type_ in {"job": str, **options}.items():
+            parser.add_argument(f"--{name}", type=type_, help=argparse.SUPPRESS)
+        given = parser.parse_args()
+        if given.job:
+            jobs[given.job](given)
+            return 0
+        if given.section is None:
+            # Each in a process of its own: one is said to have needed at least what its parent held when it began.
+            commands = [[sys.executable, str(self.script.resolve()), "--section", name] for name in sections]
+            return max(subprocess.run(command, check=False).returncode for command in commands)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        section = known[given.section]
+        print(f"\n== {given.section}: {section.__doc__}\n", flush=True)
+        figures = section()
+        print(f"\n{verdict_table(figures)}")
+        is_good = all(one.is_kept for one in figures)
+        print("\nevery limit is kept" if is_good else "\na limit is not kept")
+        return 0 if is_good else 1
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelTime:
+    """What dbt took for one model."""
+
+    name: str
+    schema: str
+    seconds: float
+    cpu_seconds: float
+
+
+class ModelTimes:
+    """Listens to dbt and notes what each model takes, in the order in which they end."""
+
+    def __init__(self) -> None:
+        self.took: list[ModelTime] = []
+        self._cpu = time.process_time()
+
+    def __call__(self, message: Any) -> None:
+        # One model at a time, so the CPU time since the last one ended is this one's.
+        if message.info.name != "LogModelResult":
+            return
+        before, self._cpu = self._cpu, time.process_time()
+        node = message.data.node_info
+        one = ModelTime(node.node_name, node.node_relation.schema, message.data.execution_time, self._cpu - before)
+        self.note(one)
+
+    def note(self, one: ModelTime) -> None:
+        """Something else than a model, done between models."""
+        self.took.append(one)
+        self._cpu = time.process_time()
+        print(f"{one.name}: {one.seconds:.1f} s, {one.cpu_seconds:.1f} CPU seconds", flush=True)
 
 
 # --- clusterings -----------------------------------------------------------------------------------------------------

@@ -1,11 +1,9 @@
-"""Measures the lifecycle stages: how fast the history is, how it agrees with the truth, and what an alarm is worth.
+"""Measures the lifecycle stages: how they agree with the truth, and what an alarm is worth.
 
-    python benchmarks/stages.py [--section speed|truth|alarms] [--full]
+    python benchmarks/stages.py [--section truth|alarms]
 
-``speed``: every model of the history on generated companies, in a process of its own with a memory limit; the data was
-loaded by another process before. ``--full`` adds a million customers. ``truth``: the demo company through a whole run,
-beside what the generator knows. ``alarms``: companies whose customers' behaviour is known, with several settings.
-Files are in ``.cache/bench/stages/``.
+``truth``: the demo company through a whole run, beside what the generator knows. ``alarms``: companies whose customers'
+behaviour is known, with several settings. Files are in ``.cache/bench/stages/``.
 
 Belongs here: the workloads, the figures and their limits. Does not belong here: counting (``stage_figures.py``,
 ``measuring.py``).
@@ -14,20 +12,17 @@ Belongs here: the workloads, the figures and their limits. Does not belong here:
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measuring import BENCH_DIR, Agreement, Figure, measure, table, verdict_table
+from measuring import BENCH_DIR, Agreement, Bench, Figure, table
 from stage_figures import Alarm, Buyer, Confusion, Interval, Worth, days, delay_days, quartiles, waiting_days, worth
 
 from lifecycle.calibration.statistics import Waiting, estimate_returns, round_days
@@ -38,267 +33,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 FOLDER = BENCH_DIR / "stages"
+BENCH = Bench(Path(__file__), FOLDER)
 HISTORY = "marts.customer_lifecycle_history"
 LINKS = "identity.record_links"
-
-
-# --- speed -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Size:
-    """So many generated customers, and what their history may cost on two cores."""
-
-    customers: int
-    seconds: float
-
-
-SIZES = (Size(100_000, seconds=45), Size(300_000, seconds=120))
-FULL_SIZE = Size(1_000_000, seconds=360)
-DAYS = 720
-"""A million customers have 50 million events in them."""
-MEMORY = "8GB"
-MOST_GROWTH = 1.5
-"""Seconds per million events of the largest company, in those of the smallest."""
-
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "history": ("customer_lifecycle_history", "lifecycle_transitions"),
-    "schemes and stage metrics": (
-        "lifecycle_stage_daily",
-        "lifecycle_stage_flows",
-        "lifecycle_stage_survival",
-        "lifecycle_bottlenecks",
-    ),
-    "customer 360": ("customer_scheme_stages",),
-}
-"""What is told apart → the models that it is for. A model counts in the first part that needs it."""
-
-
-@dataclass(frozen=True)
-class Built:
-    """One model: how long it took and what it made."""
-
-    name: str
-    seconds: float
-    cpu_seconds: float
-    rows: int
-    part: str
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The models of one company, in the order in which they ended, and the largest memory of the process."""
-
-    size: Size
-    models: list[Built]
-    peak_mb: float
-
-    def seconds(self, part: str = "history") -> float:
-        return sum(one.seconds for one in self.models if one.part == part)
-
-    def cpu_seconds(self, part: str = "history") -> float:
-        return sum(one.cpu_seconds for one in self.models if one.part == part)
-
-    @property
-    def million_events(self) -> float:
-        return self.rows("int_timeline") / 1e6
-
-    def rows(self, model: str) -> int:
-        return next(one.rows for one in self.models if one.name == model)
-
-
-def speed(*, is_full: bool = False) -> list[Figure]:
-    """Every model of the history on generated companies, seconds, memory and rows."""
-    costs = []
-    for size in (*SIZES, FULL_SIZE) if is_full else SIZES:
-        folder = FOLDER / f"company_{size.customers}"
-        print(f"{size.customers:,} customers: generating and loading ...", flush=True)
-        _job("load", folder=folder, count=size.customers)
-        output, peak_mb = _job("build", folder=folder)
-        costs.append(Cost(size, [Built(**one) for one in json.loads(output)], peak_mb))
-        shutil.rmtree(folder)
-    _show_speed(costs)
-    figures = []
-    for cost in costs:
-        name = f"{cost.size.customers:,} customers"
-        figures.append(Figure(f"{name}: history", cost.seconds(), at_most=cost.size.seconds, unit="s"))
-        figures.append(Figure(f"{name}: peak memory", cost.peak_mb, unit="MB", digits=0))
-    first, last = costs[0], costs[-1]
-    growth = (last.seconds() / last.million_events) / (first.seconds() / first.million_events)
-    figures.append(Figure("seconds per event, largest to smallest", growth, at_most=MOST_GROWTH, digits=2))
-    return figures
-
-
-def _show_speed(costs: Sequence[Cost]) -> None:
-    sizes = [f"{cost.size.customers:,}" for cost in costs]
-    totals = [
-        ["timeline events", *(f"{cost.rows('int_timeline'):,}" for cost in costs)],
-        ["rows of the history", *(f"{cost.rows('customer_lifecycle_history'):,}" for cost in costs)],
-        *([f"seconds, {part}", *(f"{cost.seconds(part):.1f}" for cost in costs)] for part in PARTS),
-        ["seconds of history per million events", *(f"{cost.seconds() / cost.million_events:.2f}" for cost in costs)],
-        *([f"CPU seconds, {part}", *(f"{cost.cpu_seconds(part):.1f}" for cost in costs)] for part in PARTS),
-        ["peak MB", *(f"{cost.peak_mb:,.0f}" for cost in costs)],
-    ]
-    print(table(["customers", *sizes], totals))
-    largest = costs[-1]
-    by_name = [{one.name: one for one in cost.models} for cost in costs]
-    for part in PARTS:
-        chosen = sorted((one for one in largest.models if one.part == part), key=lambda one: -one.seconds)
-        print(f"\nSeconds per model, {part}, seconds per million events in brackets:\n")
-        rows = []
-        for model in chosen:
-            cells = [
-                f"{found[model.name].seconds:.1f} ({found[model.name].seconds / cost.million_events:.2f})"
-                for cost, found in zip(costs, by_name, strict=True)
-            ]
-            rows.append([model.name, *cells, f"{model.rows:,}"])
-        print(table(["model", *sizes, "rows of the largest"], rows))
-
-
-def _company(folder: Path) -> Any:
-    """The settings of a generated company with the memory that the benchmark gives."""
-    settings = load_settings(folder / "lifecycle.yml")
-    limits = settings.warehouse.model_copy(update={"memory_limit": MEMORY, "threads": 2})
-    return settings.model_copy(update={"warehouse": limits})
-
-
-def _load_job(given: argparse.Namespace) -> None:
-    """A generated company through the intake. Who is who is taken from the truth: identity is not what is measured."""
-    from lifecycle import build
-    from lifecycle.dbt import dbt_environment, invoke
-    from lifecycle.experiments import attribution
-    from lifecycle.identity import merges, resolution
-    from lifecycle.sources import intake
-    from lifecycle.synthetic.company import generate
-    from lifecycle.synthetic.parameters import Arguments
-
-    shutil.rmtree(given.folder, ignore_errors=True)
-    generate(Arguments(customers=given.count, days=DAYS, seed=7, profile="retail", out=given.folder))
-    settings = _company(given.folder)
-    settings.state.make()
-    now = datetime.now(UTC)
-    with _opened(settings) as warehouse:
-        intake.land(warehouse, settings, "bench", now=now)
-        intake.merge(warehouse, "bench")
-        resolution.create_tables(warehouse)
-        merges.create_tables(warehouse)
-        attribution.create_tables(warehouse)
-        build.create_tables(warehouse)
-        day = intake.latest_day(warehouse, settings, now)
-        made = build.Build("bench", day, build.local_midnight_after(day, settings))
-        warehouse.run("insert into ops.build values (?, ?, ?)", [made.run_id, made.as_of, made.as_of_end])
-        build.write_rules(warehouse, settings)
-    shutil.rmtree(given.folder / "files")
-    failure = invoke(
-        ["build", "--resource-type", "model", "--resource-type", "seed", "--select", "staging", "resource_type:seed"],
-        dbt_environment(settings, made),
-        settings.state.dbt,
-    )
-    if failure:
-        sys.exit(failure)
-    with _opened(settings) as warehouse:
-        _link_by_truth(warehouse, given.folder / "truth" / "records.parquet")
-
-
-def _link_by_truth(warehouse: Warehouse, truth: Path) -> None:
-    """``identity.record_links`` with one customer per person. Consents are linked by their contact or email."""
-    moments = " union all ".join(
-        f"select source_system, '{name}' as record_table, {key} as record_id, {at} as linked_at from staging.stg_{name}"
-        for name, key, at in (
-            ("contacts", "contact_id", "created_at"),
-            ("touchpoints", "touchpoint_id", "occurred_at"),
-            ("orders", "order_id", "ordered_at"),
-            ("subscriptions", "subscription_id", "cast(null as timestamp)"),
-            ("tickets", "ticket_id", "opened_at"),
-            ("survey_responses", "response_id", "responded_at"),
-            ("reviews", "review_id", "reviewed_at"),
-            ("loyalty_events", "loyalty_event_id", "occurred_at"),
-        )
-    )
-    named = "'c_' || substr(md5(person_id), 1, 20)"
-    warehouse.run(
-        f"insert into {LINKS} by name select concat_ws(':', record_table, source_system, record_id) as record_key,"
-        f" source_system, record_table, record_id, {named} as customer_id, 'contact_id' as link_rule, 1.0 as"
-        f" confidence, linked_at from ({moments}) as moments inner join read_parquet({literal(str(truth))}) as truth"
-        " using (source_system, record_table, record_id)"
-    )
-    warehouse.run(
-        f"insert into {LINKS} by name with known as (select contacts.source_system, contacts.contact_id,"
-        f" contacts.email, links.customer_id from staging.stg_contacts as contacts inner join {LINKS} as links"
-        " on links.record_table = 'contacts' and links.source_system = contacts.source_system"
-        " and links.record_id = contacts.contact_id), emails as (select email, min(customer_id) as customer_id from"
-        " known where email is not null group by email), said as (select distinct consents.source_system,"
-        " concat_ws('|', coalesce(contact_id, ''), coalesce(consents.email, ''), coalesce(phone, ''), channel, purpose,"
-        " cast(changed_at as varchar)) as record_id, coalesce(known.customer_id, emails.customer_id) as customer_id,"
-        " changed_at as linked_at from staging.stg_consents as consents left join known using (source_system,"
-        " contact_id) left join emails on consents.email = emails.email) select concat_ws(':', 'consents',"
-        " source_system, record_id) as record_key, source_system, 'consents' as record_table, record_id, customer_id,"
-        " 'contact_id' as link_rule, 1.0 as confidence, linked_at from said where customer_id is not null"
-    )
-
-
-def _build_job(given: argparse.Namespace) -> None:
-    """Build every model that the history and the schemes are made of, but staging and seeds; print what it took."""
-    from lifecycle import build
-    from lifecycle.dbt import dbt_environment, invoke
-
-    settings = _company(given.folder)
-    with _opened(settings) as warehouse:
-        made = build.current(warehouse, "bench")
-    took: list[tuple[str, str, float, float]] = []
-    cpu = time.process_time()
-
-    def listen(message: Any) -> None:
-        # One model at a time, so the CPU time since the last one ended is this one's.
-        nonlocal cpu
-        if message.info.name == "LogModelResult":
-            node, seconds, before, cpu = message.data.node_info, message.data.execution_time, cpu, time.process_time()
-            took.append((node.node_name, node.node_relation.schema, seconds, cpu - before))
-            print(f"{node.node_name}: {seconds:.1f} s, {cpu - before:.1f} CPU seconds", flush=True)
-
-    wanted = [f"+{model}" for models in PARTS.values() for model in models]
-    failure = invoke(
-        ["build", "--resource-type", "model", "--exclude", "staging", "--select", *wanted],
-        dbt_environment(settings, made),
-        settings.state.dbt,
-        callbacks=[listen],
-    )
-    if failure:
-        sys.exit(failure)
-    parts = _parts_of_models()
-    with _opened(settings) as warehouse:
-        models = [
-            {
-                "name": name,
-                "seconds": seconds,
-                "cpu_seconds": cpu_seconds,
-                "rows": int(warehouse.scalar(f"select count(*) from {schema}.{name}")),
-                "part": parts[name],
-            }
-            for name, schema, seconds, cpu_seconds in took
-        ]
-    print(json.dumps(models))
-
-
-def _parts_of_models() -> dict[str, str]:
-    """Model → part, for everything that the parts are made of."""
-    from lifecycle.dbt import parsed_manifest
-
-    nodes = parsed_manifest().nodes
-    names = {node.name: unique_id for unique_id, node in nodes.items() if node.resource_type == "model"}
-    parts: dict[str, str] = {}
-    for part, models in PARTS.items():
-        ahead = [names[model] for model in models]
-        while ahead:
-            unique_id = ahead.pop()
-            if nodes[unique_id].resource_type == "model" and nodes[unique_id].name not in parts:
-                parts[nodes[unique_id].name] = part
-                ahead += [parent for parent in nodes[unique_id].depends_on.nodes if parent in nodes]
-    return parts
-
-
-def _opened(settings: Any) -> Any:
-    return open_duckdb(settings.state.warehouse, memory_limit=MEMORY, spill=settings.state.spill)
 
 
 # --- the truth -------------------------------------------------------------------------------------------------------
@@ -395,10 +132,10 @@ def truth() -> list[Figure]:
     shutil.rmtree(folder, ignore_errors=True)
     command = str(Path(sys.executable).with_name("lifecycle"))
     options = [part for name, value in DEMO.items() for part in (f"--{name}", str(value))]
-    _run("generate", [command, "generate", *options, "--out", str(folder)])
+    BENCH.run("generate", [command, "generate", *options, "--out", str(folder)])
     print("a whole run of the company (some minutes) ...\n", flush=True)
     config = folder / "lifecycle.yml"
-    _run("run", [command, "run", "--config", str(config)])
+    BENCH.run("run", [command, "run", "--config", str(config)])
     settings = load_settings(config)
     first_days = [*(date(2025, month, 1) for month in range(2, 13)), date(2026, 1, 1)]
     moments = [datetime.combine(day, clock(), settings.zone).astimezone(UTC).replace(tzinfo=None) for day in first_days]
@@ -408,7 +145,7 @@ def truth() -> list[Figure]:
     today = settings.lifecycle.default_order_gap_days
     print(f"\nThe same with the usual gap that calibrate would propose, {gap} days in place of {today:g}:\n")
     thresholds = settings.lifecycle.model_copy(update={"default_order_gap_days": float(gap)})
-    _job("variant", folder=folder, thresholds=thresholds.model_dump_json())
+    BENCH.job("variant", folder=folder, thresholds=thresholds.model_dump_json())
     with open_duckdb(settings.state.warehouse, read_only=True, memory_limit="4GB") as warehouse:
         warehouse.run(f"attach {literal(str(folder / 'variant' / 'warehouse.duckdb'))} as variant (read_only)")
         other = Lives.of(warehouse, folder / "truth", f"variant.{HISTORY}")
@@ -784,61 +521,16 @@ def _worth_cells(found: Worth) -> list[str]:
     ]
 
 
-# --- processes of their own ------------------------------------------------------------------------------------------
-
-
-def _run(name: str, command: list[str]) -> tuple[str, float]:
-    """Run a command to its end: what it wrote and its peak in MB. One that fails ends the benchmark."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    log = FOLDER / f"{name}.log"
-    measured = measure(command, log)
-    output = log.read_text(encoding="utf-8", errors="replace")
-    if measured.exit_code:
-        print(output[-4000:])
-        sys.exit(f"{name}: FAIL, it ended with exit code {measured.exit_code}")
-    return output, measured.peak_mb
-
-
-def _job(name: str, **options: Any) -> tuple[str, float]:
-    """Run one of JOBS in a process of its own: the last line it wrote, and its peak in MB."""
-    given = [part for key, value in options.items() for part in (f"--{key}", str(value))]
-    output, peak_mb = _run(name, [sys.executable, str(Path(__file__).resolve()), "--job", name, *given])
-    return (output.strip().splitlines() or [""])[-1], peak_mb
-
-
 # --- command ---------------------------------------------------------------------------------------------------------
-
-SECTIONS: dict[str, Callable[[], list[Figure]]] = {"speed": speed, "truth": truth, "alarms": alarms}
-JOBS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "load": _load_job,
-    "build": _build_job,
-    "variant": _variant_job,
-}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure the lifecycle stages: speed, agreement, worth of alarms.")
-    parser.add_argument("--section", choices=SECTIONS, help="one section alone")
-    parser.add_argument("--full", action="store_true", help="speed: also with a million customers (half an hour more)")
-    for name, type_ in (("job", str), ("folder", Path), ("count", int), ("thresholds", str)):
-        parser.add_argument(f"--{name}", type=type_, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.job:
-        JOBS[given.job](given)
-        return 0
-    if given.section is None:
-        # Each in a process of its own: a process is said to have needed at least what its parent held when it began.
-        full = ["--full"] if given.full else []
-        commands = [[sys.executable, str(Path(__file__).resolve()), "--section", name, *full] for name in SECTIONS]
-        return max(subprocess.run(command, check=False).returncode for command in commands)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    section = SECTIONS[given.section]
-    print(f"\n== {given.section}: {section.__doc__}\n", flush=True)
-    figures = speed(is_full=given.full) if given.section == "speed" else section()
-    print(f"\n{verdict_table(figures)}")
-    is_good = all(one.is_kept for one in figures)
-    print("\nevery limit is kept" if is_good else "\na limit is not kept")
-    return 0 if is_good else 1
+    return BENCH.main(
+        "Measure the lifecycle stages: agreement with the truth, worth of alarms.",
+        sections={"truth": truth, "alarms": alarms},
+        jobs={"variant": _variant_job},
+        options={"folder": Path, "thresholds": str},
+    )
 
 
 if __name__ == "__main__":

@@ -583,6 +583,7 @@ def retention_cohorts_monthly(company: Company) -> list[Row]:
                     "retention_rate": share(retained, len(members)),
                     "active_customer_count": did,
                     "activity_rate": share(did, len(members)),
+                    "is_complete": is_over,
                 }
             )
     return found

@@ -7,12 +7,14 @@ import math
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from lifecycle.dbt import parsed_manifest
 from lifecycle.settings import PROJECT_DIR
+from lifecycle.sources.contract import create_raw_tables_sql
 from lifecycle.warehouse import open_duckdb
 from tests.identity_case import contact, resolve
 
@@ -21,7 +23,7 @@ from tests.identity_case import contact, resolve
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Benchmarks are scripts: what they share lies beside them."""
     monkeypatch.syspath_prepend(PROJECT_DIR / "benchmarks")
-    names = ("measuring", "splink_peer", "identity", "run", "stage_figures", "stages", "attribution")
+    names = ("measuring", "splink_peer", "identity", "run", "stage_figures", "stages", "attribution", "models")
     yield importlib.import_module
     for name in names:
         sys.modules.pop(name, None)
@@ -335,3 +337,72 @@ def test_the_generated_paths_are_touches_of_two_paths_a_customer(script: Any, tm
             warehouse.scalar("select count(*) from intermediate.int_orders where ordered_at >= timestamp '2026-01-01'")
             == 0
         )
+
+
+def test_every_mart_is_measured_in_one_part(script: Any) -> None:
+    parts = script("models")._parts_of_models()
+    marts = {
+        node.name: node.fqn[2:-1]
+        for node in parsed_manifest().nodes.values()
+        if node.resource_type == "model" and node.fqn[1] in ("marts", "segments")
+    }
+    assert set(marts) <= set(parts)
+    assert {parts[name] for name, folders in marts.items() if "metrics" in folders} == {"metrics"}
+    assert (parts["int_timeline"], parts["customer_360"], parts["int_attribution_paths"]) == (
+        "history",
+        "customer 360",
+        "metrics",
+    )
+    assert not [name for name in parts if name.startswith("stg_")]
+
+
+def test_copied_orders_are_other_orders_of_the_same_people(script: Any, tmp_path: Path) -> None:
+    with open_duckdb(tmp_path / "warehouse.duckdb") as warehouse:
+        for statement in create_raw_tables_sql():
+            warehouse.run(statement)
+        warehouse.run("create schema identity")
+        warehouse.run(
+            "create table identity.record_links as select 'orders:shop:7' as record_key, 'orders' as record_table, '7'"
+            " as record_id, 'ada' as customer_id, timestamp '2025-01-20 10:00' as linked_at"
+        )
+        warehouse.run("insert into raw.orders (order_id, ordered_at) values ('7', '2025-01-20 10:00')")
+        warehouse.run(
+            "insert into raw.order_items (order_id, line_number, line_amount) values ('7', 1, 5), ('7', 2, 6)"
+        )
+        models = script("models")
+        for copy in (1, 2):
+            models._copy_orders(warehouse, copy)
+        assert warehouse.rows("select order_id, ordered_at from raw.orders order by order_id") == [
+            ("7", datetime(2025, 1, 20, 10)),
+            ("7-1", datetime(2025, 1, 11, 10)),
+            ("7-2", datetime(2025, 1, 2, 10)),
+        ]
+        assert warehouse.scalar("select count(distinct (order_id, line_number)) from raw.order_items") == 6
+        assert warehouse.rows("select record_id, customer_id from identity.record_links order by record_id") == [
+            ("7", "ada"),
+            ("7-1", "ada"),
+            ("7-2", "ada"),
+        ]
+
+
+def test_a_model_is_noted_with_its_time(measuring: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    times = measuring.ModelTimes()
+    relation = SimpleNamespace(schema="marts")
+    data = SimpleNamespace(
+        node_info=SimpleNamespace(node_name="revenue_monthly", node_relation=relation), execution_time=1.25
+    )
+    times(SimpleNamespace(info=SimpleNamespace(name="LogModelResult"), data=data))
+    times(SimpleNamespace(info=SimpleNamespace(name="LogStartLine"), data=data))
+    assert [(one.name, one.schema, one.seconds) for one in times.took] == [("revenue_monthly", "marts", 1.25)]
+    assert "revenue_monthly: 1.2 s" in capsys.readouterr().out
+
+
+def test_a_job_that_fails_ends_the_benchmark_with_what_it_wrote(
+    measuring: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = measuring.Bench(tmp_path / "script.py", tmp_path / "files")
+    (tmp_path / "script.py").write_text("import sys; print(sys.argv[1:]); sys.exit(int(sys.argv[-1]))")
+    assert bench.job("load", count=0)[0] == "['--job', 'load', '--count', '0']"
+    with pytest.raises(SystemExit, match="load: FAIL, it ended with exit code 4"):
+        bench.job("load", count=4)
+    assert "'--count', '4'" in capsys.readouterr().out

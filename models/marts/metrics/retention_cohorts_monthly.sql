@@ -122,7 +122,8 @@ rates as (
             when cells.is_complete
                 then cast(coalesce(active.active_customer_count, 0) as double)
                     / nullif(cells.cohort_customer_count, 0)
-        end as activity_rate
+        end as activity_rate,
+        cells.is_complete
     from cells
     left join retained
         on cells.cohort_month = retained.cohort_month
