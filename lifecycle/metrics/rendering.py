@@ -161,7 +161,10 @@ def print_scorecard(console: Console, style: str, scorecard: Scorecard, project:
             "run_id": scorecard.run_id,
             "month": scorecard.month,
             "is_complete": scorecard.is_complete,
-            "kpis": [{**one.row, "label": one.label, "look_at": list(one.look_at)} for one in scorecard.standings],
+            "kpis": [
+                {**one.row, "label": one.label, "look_at": list(one.look_at), "worst": list(one.worst)}
+                for one in scorecard.standings
+            ],
         }
         print(as_json(content), end="")  # noqa: T201
     elif style == "markdown":
@@ -185,7 +188,36 @@ def _print_scorecard(console: Console, scorecard: Scorecard, project: str) -> No
         _print_table(console, columns, [_cells(one, scorecard) for one in standings])
         if status in _TO_LOOK_INTO:
             for one in standings:
-                console.print(Text(f"  {_name(one, scorecard)}: {_look_at(one)}", style="dim"), soft_wrap=True)
+                _print_reasons(console, one, scorecard)
+    if scorecard.options:
+        console.print()
+        console.print(Text(f"The commands need `{scorecard.options}`.", style="dim"), soft_wrap=True)
+
+
+def _print_reasons(console: Console, one: Standing, scorecard: Scorecard) -> None:
+    """Why it matters, what weighs most in it, and where it can be looked at."""
+    from rich.text import Text
+
+    matters = printable(one.row["description"] or "")
+    console.print(Text(f"  {_name(one, scorecard)}{f': {matters}' if matters else ''}"), soft_wrap=True)
+    for row in one.worst:
+        console.print(Text(f"    most is missing in {_of_value(row)}"), soft_wrap=True)
+    console.print(Text(f"    {_look_at(one)}", style="dim"), soft_wrap=True)
+
+
+def _of_value(row: dict[str, Any]) -> str:
+    """``acquisition_channel display: 9.8% of 412, at most 7.0%``."""
+    unit, currency = row["unit"], row["currency"] or ""
+    of = f" of {figure(row['denominator'], 'count', currency)}" if row["denominator"] is not None else ""
+    return printable(
+        f"{row['dimension']} {row['dimension_value']}: {figure(row['value'], unit, currency)}{of}, {_bound(row)}"
+    )
+
+
+def _bound(row: dict[str, Any]) -> str:
+    """``at most 7.0%``."""
+    words = "at least" if row["direction"] == "up" else "at most"
+    return f"{words} {figure(row['target_value'], row['unit'], row['currency'] or '')}"
 
 
 _COLOURS = {"off_track": "red", "at_risk": "yellow", "no_data": "dim", "on_track": "green"}
@@ -218,7 +250,6 @@ def _says_of_how_many(scorecard: Scorecard) -> bool:
 def _cells(one: Standing, scorecard: Scorecard) -> list[str]:
     """The texts of a row of the scorecard."""
     unit, currency = one.row["unit"], one.row["currency"] or ""
-    bound = "at least" if one.row["direction"] == "up" else "at most"
     apart = [] if scorecard.dimension == WHOLE else [printable(str(one.row["dimension_value"]))]
     of = [figure(one.row["denominator"], "count", currency)] if _says_of_how_many(scorecard) else []
     return [
@@ -226,7 +257,7 @@ def _cells(one: Standing, scorecard: Scorecard) -> list[str]:
         *apart,
         figure(one.row["value"], unit, currency),
         *of,
-        f"{bound} {figure(one.row['target_value'], unit, currency)}",
+        _bound(one.row),
         change(one.row["change"], unit, currency),
         printable(one.row["owner"] or NOTHING),
     ]

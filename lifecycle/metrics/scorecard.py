@@ -40,11 +40,14 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Standing:
-    """One KPI in one month. ``look_at`` are mart, docs and the commands that show its months and take it apart."""
+    """One KPI in one month. ``look_at`` are mart, docs and the commands that show its months and take it apart;
+    ``worst`` has, per dimension with targets of its own, the value that costs most.
+    """
 
     row: dict[str, Any]
     label: str
     look_at: tuple[str, ...]
+    worst: tuple[dict[str, Any], ...] = ()
 
     @property
     def status(self) -> str:
@@ -53,11 +56,8 @@ class Standing:
     @property
     def gap(self) -> float:
         """By which share of the target it is missed; less than nothing where it is met."""
-        value, target = self.row["value"], self.row["target_value"]
-        if value is None or target is None:
-            return 0.0
-        missing = target - value if self.row["direction"] == "up" else value - target
-        return float(missing / abs(target)) if target else float(missing)
+        missing, target = _missing(self.row), self.row["target_value"]
+        return missing / abs(float(target)) if target else missing
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class Scorecard:
     as_of: date
     run_id: str
     standings: tuple[Standing, ...]
+    options: str = ""
+    """What the commands in ``look_at`` need beside: the company's settings, where they were named."""
 
     def of(self, status: str) -> list[Standing]:
         return [standing for standing in self.standings if standing.status == status]
@@ -91,7 +93,7 @@ def read_scorecard(
 ) -> Scorecard:
     """The scorecard of a month (``2025-12``; default: the last that is over) from the current publication.
 
-    ``options`` are added to the commands that it names.
+    ``options`` is what commands need beside, to be said once.
 
     Raises LifecycleError when there is no such month or dimension, or when nothing is published.
     """
@@ -102,21 +104,30 @@ def read_scorecard(
         rows = warehouse.dicts(
             f"select {', '.join(FIELDS)} from {TABLE} where kpi_month = ? and dimension = ?", [chosen, wanted]
         )
-        apart = warehouse.rows(
-            f"select distinct kpi, dimension from {TABLE} where kpi_month = ? and dimension <> ? order by all",
+        apart = warehouse.dicts(
+            f"select {', '.join(FIELDS)} from {TABLE} where kpi_month = ? and dimension <> ?"
+            " order by kpi, dimension, dimension_value",
             [chosen, WHOLE],
         )
     of_month = f" --month {month}" if month else ""
-    commands: dict[str, list[str]] = {}
-    for kpi, name in apart if wanted == WHOLE else ():
-        commands.setdefault(kpi, []).append(f"lifecycle scorecard{of_month} --by {name}{options}")
+    groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for row in apart if wanted == WHOLE else ():
+        groups.setdefault(row["kpi"], {}).setdefault(row["dimension"], []).append(row)
+
+    def standing(row: dict[str, Any]) -> Standing:
+        known = groups.get(row["kpi"], {})
+        commands = [f"lifecycle scorecard{of_month} --by {name}" for name in known]
+        worst = [costly for rows in known.values() if (costly := _costliest(rows)) is not None]
+        return _standing(definitions, row, commands, worst)
+
     return Scorecard(
         month=chosen,
         dimension=wanted,
         is_complete=all(row["is_complete"] for row in rows),
         as_of=publication.as_of,
         run_id=publication.run_id,
-        standings=ordered([_standing(definitions, row, options, commands.get(row["kpi"], ())) for row in rows]),
+        standings=ordered([standing(row) for row in rows]),
+        options=options.strip(),
     )
 
 
@@ -128,6 +139,24 @@ def ordered(standings: Sequence[Standing]) -> tuple[Standing, ...]:
             key=lambda one: (STATUSES.index(one.status), -one.gap, one.row["kpi"], one.row["dimension_value"]),
         )
     )
+
+
+def _missing(row: dict[str, Any]) -> float:
+    """How much is missing to the target, in the unit of the metric; 0 where a figure or the target is not known."""
+    value, target = row["value"], row["target_value"]
+    if value is None or target is None:
+        return 0.0
+    return float(target - value if row["direction"] == "up" else value - target)
+
+
+def _costliest(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The value of a dimension that misses its target by most people (a rate) or by most; none where all are met."""
+
+    def cost(row: dict[str, Any]) -> float:
+        return _missing(row) * float(row["denominator"] or 1)
+
+    missed = [row for row in rows if row["status"] in ("off_track", "at_risk")]
+    return max(missed, key=cost, default=None)
 
 
 def _month(warehouse: Warehouse, typed: str | None) -> date:
@@ -173,11 +202,13 @@ def _dimension(warehouse: Warehouse, typed: str | None) -> str:
     return typed
 
 
-def _standing(definitions: Definitions, row: dict[str, Any], options: str, apart: Sequence[str]) -> Standing:
+def _standing(
+    definitions: Definitions, row: dict[str, Any], apart: Sequence[str], worst: Sequence[dict[str, Any]]
+) -> Standing:
     metric = definitions.metrics.get(row["metric_name"])
     if metric is None:
         # The targets of a publication may name a metric that the code no longer has.
         return Standing(row, row["kpi"].replace("_", " ").capitalize(), ())
     by = "" if row["dimension"] == WHOLE else f" --by {row['dimension']}"
-    command = f"lifecycle metrics query {metric.name} --by month{by}{options}"
-    return Standing(row, metric.label, (*marts(definitions, metric), metric.docs, command, *apart))
+    command = f"lifecycle metrics query {metric.name} --by month{by}"
+    return Standing(row, metric.label, (*marts(definitions, metric), metric.docs, command, *apart), tuple(worst))

@@ -167,6 +167,10 @@ KPIS = [
     row("stages", "on_track", 400.0, dimension="stage", dimension_value="advocacy", metric_name="people_in_stage"),
     row("refunds", "at_risk", 0.5, 0.4, unit="rate", direction="down", dimension="country", dimension_value="DE",
         metric_name="refund_rate", denominator=2.0, change=-0.4),
+    row("refunds", "off_track", 0.6, 0.4, unit="rate", direction="down", dimension="country", dimension_value="AT",
+        metric_name="refund_rate", denominator=1.0, change=None),
+    row("refunds", "at_risk", 0.45, 0.4, unit="rate", direction="down", dimension="country", dimension_value="FR",
+        metric_name="refund_rate", denominator=40.0, change=None),
     row("orders", "on_track", 110.0, kpi_month=date(2024, 1, 1)),
     row("orders", "off_track", 2.0, kpi_month=date(2024, 3, 1), is_complete=False),
 ]  # fmt: skip
@@ -217,17 +221,25 @@ def test_another_month_or_a_dimension_can_be_asked_for(company: Settings) -> Non
 
 
 def test_each_kpi_says_where_to_look(company: Settings) -> None:
-    found = {one.row["kpi"]: one for one in read_scorecard(company, DEFINITIONS, options=" -c my.yml").standings}
+    found = {one.row["kpi"]: one for one in read_scorecard(company, DEFINITIONS).standings}
     assert found["refunds"].look_at == (
         "marts.revenue_monthly",
         "docs/metrics.md#revenue_monthly",
-        "lifecycle metrics query refund_rate --by month -c my.yml",
-        "lifecycle scorecard --by country -c my.yml",
+        "lifecycle metrics query refund_rate --by month",
+        "lifecycle scorecard --by country",
     )
     assert found["revenue"].label == "Net revenue"
     assert (found["old"].label, found["old"].look_at) == ("Old", ())
     stages = read_scorecard(company, DEFINITIONS, dimension="stage").standings[0]
     assert stages.look_at[-1] == "lifecycle metrics query people_in_stage --by month --by stage"
+
+
+def test_of_a_missed_target_the_part_that_costs_most_is_named(company: Settings) -> None:
+    found = {one.row["kpi"]: one for one in read_scorecard(company, DEFINITIONS).standings}
+    # 0.05 of 40 people in France is more than 0.2 of one in Austria and 0.1 of two in Germany.
+    assert [(row["dimension"], row["dimension_value"]) for row in found["refunds"].worst] == [("country", "FR")]
+    assert found["revenue"].worst == ()
+    assert [row["dimension_value"] for row in found["orders"].worst] == []
 
 
 def shown(capsys: pytest.CaptureFixture[str], style: str, scorecard: Scorecard) -> str:
@@ -249,19 +261,28 @@ def test_a_head_of_crm_reads_what_to_do_next(company: Settings, capsys: pytest.C
     ]
     assert "Net revenue 50.00 EUR at least 100.00 EUR −40.00 EUR Head of CRM" in lines
     assert "Retention in month 1 (of 2024-01) – at least 20.0% – Head of CRM" in lines
-    assert (
-        "Net revenue: marts.revenue_monthly · docs/metrics.md#revenue_monthly ·"
-        " lifecycle metrics query net_revenue --by month"
-    ) in lines
-    assert "Old: its metric is not defined any more" in lines
+    place = lines.index("Net revenue: What is bought.")
+    assert lines[place + 1] == (
+        "marts.revenue_monthly · docs/metrics.md#revenue_monthly · lifecycle metrics query net_revenue --by month"
+    )
+    assert lines[lines.index("Refund rate: What is bought.") + 1] == (
+        "most is missing in country FR: 45.0% of 40, at most 40.0%"
+    )
+    assert lines[lines.index("Old: What is bought.") + 1] == "its metric is not defined any more"
     assert not any(line.startswith("Orders:") for line in lines), "what is on track needs no looking into"
+    assert not any("The commands need" in line for line in lines)
+
+
+def test_what_commands_need_is_said_once(company: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(capsys, "table", read_scorecard(company, DEFINITIONS, options=" --config my.yml"))
+    assert out.endswith("The commands need `--config my.yml`.\n") and out.count("my.yml") == 1
 
 
 def test_taken_apart_a_rate_says_of_how_many(company: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, "table", read_scorecard(company, DEFINITIONS, dimension="country")).splitlines()
     assert [" ".join(line.split()) for line in lines[4:6]] == [
         "KPI country value of target change owner",
-        "Refund rate DE 50.0% 2 at most 40.0% −40.0 pp Head of CRM",
+        "Refund rate AT 60.0% 1 at most 40.0% – Head of CRM",
     ]
 
 
