@@ -133,7 +133,7 @@ docs: $(READY) ## Write docs/input-contract.md and a site of all models (with co
 	echo 'docs/input-contract.md and .cache/docs/static_index.html are written'
 
 lock: $(UV_READY) ## Resolve requirements.lock from pyproject.toml (LOCK_OPTIONS=--upgrade)
-	@$(BIN)/uv pip compile --quiet $(LOCK_OPTIONS) pyproject.toml --extra real-data --extra semantic --group dev --universal --python-version 3.11 \
+	@$(BIN)/uv pip compile --quiet $(LOCK_OPTIONS) pyproject.toml --extra real-data --extra s3 --extra semantic --extra sftp --group dev --universal --python-version 3.11 \
 		--no-emit-index-url --no-header --generate-hashes -o requirements.lock
 	echo 'duckdb>=1.5,<1.6' | $(BIN)/uv pip compile --quiet $(LOCK_OPTIONS) - --universal --python-version 3.11 \
 		--no-emit-index-url --no-header --no-annotate --generate-hashes -o tests/requirements-old-client.lock

@@ -151,11 +151,16 @@ class Source(Part):
 
 
 class DestinationSettings(Part):
-    """A place that lists go to."""
+    """A place that lists go to. What else stands here are options of its kind, checked by it."""
+
+    model_config = ConfigDict(extra="allow")
 
     name: PlainName
-    kind: Literal["files"] = "files"
-    path: str
+    kind: PlainName = "files"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
 
 
 class Guards(Part):
@@ -607,24 +612,39 @@ def _double_keys(node: yaml.Node, path: Path, at: str = "") -> list[SettingsErro
     return problems
 
 
-def _problems(error: ValidationError, path: Path, lines: dict[tuple[str | int, ...], int]) -> list[SettingsError]:
-    """One problem per place: a value that fits none of several types is one mistake, not several."""
+def _problems(
+    error: ValidationError,
+    path: Path,
+    lines: dict[tuple[str | int, ...], int],
+    place: tuple[str | int, ...] = (),
+    model: type[BaseModel] | None = None,
+) -> list[SettingsError]:
+    """One problem per place: a value that fits none of several types is one mistake, not several.
+
+    ``model`` stands at ``place`` of the file; without it the whole file is one of Settings.
+    """
     found: dict[str, SettingsError] = {}
     for detail in error.errors():
-        problem = _problem(detail, path, lines)
+        problem = _problem(detail, path, lines, place, model or Settings)
         found.setdefault(problem.where, problem)
     return list(found.values())
 
 
-def _problem(detail: Any, path: Path, lines: dict[tuple[str | int, ...], int]) -> SettingsError:
-    key = tuple(detail["loc"])
+def _problem(
+    detail: Any,
+    path: Path,
+    lines: dict[tuple[str | int, ...], int],
+    place: tuple[str | int, ...],
+    model: type[BaseModel],
+) -> SettingsError:
+    key = (*place, *detail["loc"])
     if detail["type"] != "missing":
         # Behind the place in the file pydantic names the types that it tried.
         while key not in lines:
             key = key[:-1]
     where = _where(path, lines, key)
     if detail["type"] == "extra_forbidden":
-        siblings = _fields_at(key[:-1])
+        siblings = _fields_at(key[len(place) : -1], model)
         near = difflib.get_close_matches(str(key[-1]), siblings, 1)
         return SettingsError(
             f"unknown setting '{key[-1]}'" + (f", did you mean '{near[0]}'?" if near else ""),
@@ -638,8 +658,7 @@ def _problem(detail: Any, path: Path, lines: dict[tuple[str | int, ...], int]) -
     )
 
 
-def _fields_at(key: tuple[str | int, ...]) -> list[str]:
-    model: Any = Settings
+def _fields_at(key: tuple[str | int, ...], model: Any) -> list[str]:
     is_mapping = False
     for part in key:
         if isinstance(part, int) or is_mapping:
@@ -678,6 +697,30 @@ def _survivorship_mistakes(settings: Settings) -> Iterator[tuple[tuple[str | int
             yield (*place, "sources", index), f"'{survivorship.sources[index]}' stands here a second time", []
 
 
+def _destination_mistakes(
+    described: DestinationSettings, place: tuple[str | int, ...], path: Path, lines: dict[tuple[str | int, ...], int]
+) -> list[SettingsError]:
+    """What is wrong with the kind of a destination, or with the options of that kind."""
+    from lifecycle.publishing.destinations import class_of, kinds
+
+    known = kinds()
+    if described.kind not in known:
+        near = difflib.get_close_matches(described.kind, known, 1)
+        return [
+            SettingsError(
+                f"'{described.kind}' is no kind of destination" + (f", did you mean '{near[0]}'?" if near else ""),
+                where=_where(path, lines, (*place, "kind")),
+                remedy=f"Known: {', '.join(known)}.",
+            )
+        ]
+    options = class_of(described.kind).Options
+    try:
+        options.model_validate(described.options)
+    except ValidationError as error:
+        return _problems(error, path, lines, place, options)
+    return []
+
+
 def _cross_checks(settings: Settings, path: Path, lines: dict[tuple[str | int, ...], int]) -> list[SettingsError]:
     """What one field alone cannot tell: names that must exist elsewhere."""
     from lifecycle.sources.contract import TABLES
@@ -708,6 +751,8 @@ def _cross_checks(settings: Settings, path: Path, lines: dict[tuple[str | int, .
     for mistake in _survivorship_mistakes(settings):
         wrong(*mistake)
     destinations = [destination.name for destination in settings.destinations]
+    for index, destination in enumerate(settings.destinations):
+        problems += _destination_mistakes(destination, ("destinations", index), path, lines)
     for index in _repeated(destinations):
         wrong(("destinations", index, "name"), f"'{destinations[index]}' is the name of two destinations", [])
     for index in _repeated([sync.key for sync in settings.syncs]):

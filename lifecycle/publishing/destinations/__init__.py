@@ -1,34 +1,31 @@
-"""What the engine asks of a destination, and which kinds there are.
+"""Which kinds of destinations there are.
 
-Belongs here: the Protocol, what is exchanged through it, the registry (one line per kind).
-Does not belong here: the ledger, plans and guards (a destination never sees them) or a vendor's protocol.
+Belongs here: the registry (one line per kind), what all kinds share, and finding the destination that a sync names.
+Does not belong here: the ledger, plans and guards (a destination never sees them) or a tool's protocol.
 
-A destination gets the **whole list** with each delivery (a snapshot) and swaps it in one step: a reader sees all of a
-delivery or nothing of it. That makes sending idempotent by its key, and an interrupted delivery can be told from a
-finished one by asking the destination which key it holds.
+There are two sorts: places that are given whole lists (``snapshots.py``) and tools that keep members one by one
+(``members.py``). A package of somebody else adds kinds under the entry point ``lifecycle.destinations``: kind → class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-from lifecycle.publishing.destinations.files import FilesDestination
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from lifecycle.settings import DestinationSettings, Settings
-    from lifecycle.warehouse import Warehouse
+    from lifecycle.publishing.destinations.members import MemberDestination
+    from lifecycle.publishing.destinations.snapshots import SnapshotDestination
+    from lifecycle.settings import DestinationSettings, Part, Settings
 
 
-@dataclass(frozen=True)
-class Capabilities:
-    """What a destination can do; the engine refuses a sync that asks for more."""
+ENTRY_POINTS = "lifecycle.destinations"
 
-    identifiers: frozenset[str]
-    """Kinds of identifiers it takes."""
+KINDS = {
+    "files": "lifecycle.publishing.destinations.files:FilesDestination",
+}
+"""Kind → the class that speaks to it, imported when it is needed."""
 
 
 @dataclass(frozen=True)
@@ -38,63 +35,39 @@ class Health:
     remedy: str = ""
 
 
-@dataclass(frozen=True)
-class Receipt:
-    """Which delivery a list holds now, as the destination itself says."""
+class Kind(Protocol):
+    """What a class in the registry has beside the methods of its sort: the settings it takes, and how it is made."""
 
-    key: str
-    member_count: int
-    members: Path
-    """The list as delivered, as Parquet: what a reduced list is made from when nothing but withdrawals may be sent."""
+    Options: ClassVar[type[Part]]
+    """Its settings, beside ``name`` and ``kind``. Secrets are ``SecretStr``."""
+    vendor: ClassVar[str]
+    """What people call it."""
 
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One delivery: queries, not rows, so that a list of any size streams into the destination.
-
-    ``members_sql`` gives customer_id, entered_at, reason and the sync's identifiers and attributes; ``changes_sql``
-    gives customer_id, operation, reason, detail and entered_at. ``facts`` stand in the delivery's description.
-    """
-
-    warehouse: Warehouse
-    members_sql: str
-    changes_sql: str
-    delivered_at: datetime
-    facts: dict[str, Any]
+    @classmethod
+    def from_options(cls, name: str, options: Any, settings: Settings) -> Any: ...
 
 
-class Destination(Protocol):
-    """A place that holds lists. Every method raises LifecycleError with a remedy, never a bare library error."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def encoder(self) -> str:
-        """Version of how members are written. A changed one refuses until a person approves the re-send."""
-
-    @property
-    def capabilities(self) -> Capabilities: ...
-
-    def check(self) -> Health:
-        """Whether the place can be written to; writes no list."""
-
-    def ensure_list(self, sync_name: str) -> None:
-        """Make the list's place, if need be. Idempotent. Refuses a place that something else has put there."""
-
-    def send(self, sync_name: str, snapshot: Snapshot, key: str) -> Receipt:
-        """Replace the list in one step. The same key again has the same effect as once."""
-
-    def read_back(self, sync_name: str) -> Receipt | None:
-        """What the list holds now; None when it is not there or was not written by this engine."""
+def kinds() -> list[str]:
+    """Every kind that can be named, in alphabetical order."""
+    return sorted({*KINDS, *(found.name for found in entry_points(group=ENTRY_POINTS))})
 
 
-REGISTRY: dict[str, Callable[[DestinationSettings, Settings], Destination]] = {
-    "files": FilesDestination.from_settings,
-}
+def class_of(kind: str) -> type[Kind]:
+    """The class of a kind that is in ``kinds()``."""
+    if kind in KINDS:
+        module, name = KINDS[kind].split(":")
+        found: type[Kind] = getattr(import_module(module), name)
+        return found
+    loaded: type[Kind] = next(found for found in entry_points(group=ENTRY_POINTS) if found.name == kind).load()
+    return loaded
 
 
-def destination_of(settings: Settings, name: str) -> Destination:
+def destination_of(settings: Settings, name: str) -> SnapshotDestination | MemberDestination:
     """The destination that a sync names."""
-    described = settings.destination(name)
-    return REGISTRY[described.kind](described, settings)
+    return make(settings.destination(name), settings)
+
+
+def make(described: DestinationSettings, settings: Settings) -> Any:
+    """The destination that an entry of the settings describes."""
+    kind = class_of(described.kind)
+    return kind.from_options(described.name, kind.Options.model_validate(described.options), settings)

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lifecycle.errors import LifecycleError
+from lifecycle.publishing.destinations import Health
+from lifecycle.publishing.destinations.snapshots import Receipt, Snapshot, SnapshotCapabilities
+from lifecycle.settings import Part, Settings
 from lifecycle.warehouse import literal, quoted
 
 if TYPE_CHECKING:
-    from lifecycle.publishing.destinations import Capabilities, Health, Receipt, Snapshot
-    from lifecycle.settings import DestinationSettings, Settings
     from lifecycle.warehouse import Warehouse
 
 KEPT = 3
@@ -40,21 +41,22 @@ class FilesDestination:
     name: str
     folder: Path
 
+    vendor: ClassVar[str] = "Files in a folder"
     encoder: ClassVar[str] = "files.v1"
 
+    class Options(Part):
+        path: str
+        """The folder, relative to the settings file."""
+
     @classmethod
-    def from_settings(cls, described: DestinationSettings, settings: Settings) -> FilesDestination:
-        return cls(described.name, settings.folder / described.path)
+    def from_options(cls, name: str, options: Options, settings: Settings) -> FilesDestination:
+        return cls(name, settings.folder / options.path)
 
     @property
-    def capabilities(self) -> Capabilities:
-        from lifecycle.publishing.destinations import Capabilities
-
-        return Capabilities(identifiers=frozenset({"contact_id", "email", "phone"}))
+    def capabilities(self) -> SnapshotCapabilities:
+        return SnapshotCapabilities(identifiers=frozenset({"contact_id", "email", "phone"}))
 
     def check(self) -> Health:
-        from lifecycle.publishing.destinations import Health
-
         nearest = self.folder
         while not nearest.exists() and nearest != nearest.parent:
             nearest = nearest.parent
@@ -112,8 +114,6 @@ class FilesDestination:
         return receipt
 
     def read_back(self, sync_name: str) -> Receipt | None:
-        from lifecycle.publishing.destinations import Receipt
-
         link = self.folder / sync_name
         if not link.is_symlink():
             return None
