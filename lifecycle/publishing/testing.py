@@ -150,7 +150,7 @@ class ToolServer(ABC):
             fault = self._next_fault(request)
             if not self.is_authorized(request):
                 response = self.unauthorized()
-            elif fault in (None, "lost_answer"):
+            elif fault is None or fault == "lost_answer":
                 response = self.answer(request)
             else:
                 response = FAULTS[fault]

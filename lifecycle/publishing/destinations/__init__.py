@@ -64,7 +64,8 @@ def class_of(kind: str) -> type[Kind]:
 
 def destination_of(settings: Settings, name: str) -> SnapshotDestination | MemberDestination:
     """The destination that a sync names."""
-    return make(settings.destination(name), settings)
+    found: SnapshotDestination | MemberDestination = make(settings.destination(name), settings)
+    return found
 
 
 def make(described: DestinationSettings, settings: Settings) -> Any:
