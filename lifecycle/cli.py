@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lifecycle.publishing.apply import DeliveryAttempt
+    from lifecycle.publishing.work import Delivery
     from lifecycle.settings import Settings
     from orchestration.execution import Outcome
 
@@ -298,9 +299,9 @@ def _show_summary(console: Console, summary: Any, settings: Settings, outcome: O
         console.print(f"for BI tools   {_shown(settings.state.serving / 'lifecycle.duckdb')}", soft_wrap=True)
         console.print(f"as Parquet     {_shown(settings.state.serving / 'current' / 'parquet')}", soft_wrap=True)
         for destination in settings.destinations:
-            console.print(
-                f"lists          {_shown(settings.folder / destination.path)} ({destination.name})", soft_wrap=True
-            )
+            path = destination.options.get("path") if destination.kind == "files" else None
+            place = _shown(settings.folder / path) if path else destination.kind
+            console.print(f"lists          {place} ({destination.name})", soft_wrap=True)
 
 
 def _shown(path: Path) -> str:
@@ -379,6 +380,17 @@ def publish(
     raise typer.Exit(_show_deliveries(console, attempts))
 
 
+def _beside(sent: Delivery) -> str:
+    """What else there is to say of a delivery: who was refused, and how the tool's list differs from what was sent."""
+    parts = {
+        "refused by the tool": sent.rejected_count,
+        "refused before": sent.vetoed_count,
+        "missing at the tool": sent.missing_count,
+        "at the tool and not from here": sent.stray_count,
+    }
+    return "".join(f", {count:,} {words}" for words, count in parts.items() if count)
+
+
 def _show_deliveries(console: Console, attempts: list[DeliveryAttempt]) -> int:
     exit_code = 0
     for attempt in attempts:
@@ -387,6 +399,7 @@ def _show_deliveries(console: Console, attempts: list[DeliveryAttempt]) -> int:
             console.print(
                 f"{sent.sync_name}: {sent.outcome}, {sent.desired_count:,} on the list,"
                 f" {sent.added_count:,} added, {sent.updated_count:,} updated, {sent.removed_count:,} removed"
+                + _beside(sent)
             )
         elif attempt.error is not None:
             print(f"error: {attempt.error}", file=sys.stderr)  # noqa: T201

@@ -6,6 +6,7 @@ Does not belong here: acting on them.
 
 from __future__ import annotations
 
+import builtins
 import difflib
 import os
 import re
@@ -179,10 +180,14 @@ class Sync(Part):
     mode: Literal["audience"] = "audience"
     name: PlainName | None = None
     channel: Literal["none", "email", "sms", "ads"] = "none"
-    identifiers: list[Literal["contact_id", "email", "phone"]] = []
+    list: str | None = None
+    """A list that exists at the tool, by the tool's id; without it one is made, where the tool lets us."""
+    identifiers: builtins.list[Literal["contact_id", "email", "phone"]] = []
     min_confidence: Share = 0
     """How sure it has to be that an identifier is the customer's own."""
-    attributes: list[PlainName] = []
+    attributes: builtins.list[PlainName] = []
+    read_back: bool = True
+    """Whether the tool is asked after a delivery who is on the list, where it can tell."""
     guards: Guards = Guards()
 
     @property

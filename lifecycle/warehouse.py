@@ -134,7 +134,7 @@ def open_duckdb(
     config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": memory_limit, "threads": threads}
     if spill is not None:
         config |= {"temp_directory": str(spill), "max_temp_directory_size": max_spill}
-    is_new = not path.exists()
+    is_new = str(path) != ":memory:" and not path.exists()
     try:
         connection = duckdb.connect(str(path), read_only=read_only, config=config)
     except duckdb.Error as error:

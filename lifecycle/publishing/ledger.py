@@ -30,7 +30,27 @@ create table if not exists deliveries (
     payload varchar not null,
     encoder varchar not null,
     plan_id varchar not null,
-    delivered_at timestamp not null
+    delivered_at timestamp not null,
+    key_hash varchar,
+    sealed blob
+);
+create table if not exists rejections (
+    sync_name varchar not null,
+    destination_name varchar not null,
+    customer_id varchar not null,
+    payload varchar not null,
+    encoder varchar not null,
+    code varchar not null,
+    message varchar,
+    key_hash varchar,
+    rejected_at timestamp not null
+);
+create table if not exists lists (
+    sync_name varchar not null,
+    destination_name varchar not null,
+    list_id varchar not null,
+    title varchar,
+    known_since timestamp not null
 );
 create table if not exists plans (
     plan_id varchar not null,
@@ -66,7 +86,8 @@ create table if not exists plan_items (
     payload varchar,
     item_state varchar not null,
     attempt_count integer not null,
-    error varchar
+    error varchar,
+    handle varchar
 );
 create table if not exists attempts (
     sync_run_id varchar not null,
@@ -74,7 +95,9 @@ create table if not exists attempts (
     started_at timestamp not null,
     ended_at timestamp,
     outcome varchar,
-    message varchar
+    message varchar,
+    operation varchar,
+    member_count bigint
 );
 create table if not exists runs (
     sync_run_id varchar not null,
@@ -92,7 +115,9 @@ create table if not exists runs (
     removed_count bigint not null,
     vetoed_count bigint not null,
     rejected_count bigint not null,
-    outcome varchar
+    outcome varchar,
+    missing_count bigint,
+    stray_count bigint
 );
 create table if not exists leases (
     sync_name varchar not null,
@@ -102,7 +127,25 @@ create table if not exists leases (
 );
 """
 """No primary keys: DuckDB checks them before a delete of the same transaction counts, so a member could not be
-re-sent in one transaction. ``apply.close_books`` proves one row per sync and member instead."""
+re-sent in one transaction. Closing a run proves one row per sync and member instead.
+
+``deliveries`` holds everybody who is, or may be, on a list: a member who is about to be sent has a row with the payload
+``UNPROVEN`` before the tool hears of them. ``sealed`` and ``key_hash`` are of tools that keep members (``seal.py``).
+"""
+
+ADDED_COLUMNS = """
+alter table deliveries add column if not exists key_hash varchar;
+alter table deliveries add column if not exists sealed blob;
+alter table plan_items add column if not exists handle varchar;
+alter table attempts add column if not exists operation varchar;
+alter table attempts add column if not exists member_count bigint;
+alter table runs add column if not exists missing_count bigint;
+alter table runs add column if not exists stray_count bigint;
+"""
+"""What ledgers of earlier versions lack."""
+
+UNPROVEN = "unproven"
+"""The payload of a delivery of which it is not known whether it arrived: equal to none that is wanted."""
 
 SYNC_RUNS = """
     select
@@ -121,8 +164,10 @@ SYNC_MEMBERS = """
     from {ledger}runs as runs
     inner join {ledger}plan_items as plan_items on runs.plan_id = plan_items.plan_id
     where coalesce(runs.outcome, 'unfinished') in ('delivered', 'withdrawn', 'unfinished')
+        or (runs.outcome = 'abandoned' and plan_items.item_state in ('applied', 'rejected'))
 """
-"""``ops.sync_members``: one row per run and member that was added, updated or removed, with the reason."""
+"""``ops.sync_members``: one row per run and member that was added, updated or removed, with the reason. Outcome:
+applied, rejected, withdrawn (consent ended while the list was sent), pending, in_flight, accepted, abandoned."""
 
 LEASE = timedelta(hours=1)
 """How long a lease of another machine counts; one of this machine ends with its process."""
@@ -162,7 +207,7 @@ def open_ledger(settings: Settings, *, wait_seconds: float = 30.0) -> Iterator[W
                 raise
             time.sleep(0.05)
     try:
-        ledger.run(SCHEMA)
+        ledger.run(SCHEMA + ADDED_COLUMNS)
         yield ledger
     finally:
         context.__exit__(None, None, None)

@@ -15,7 +15,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from lifecycle.errors import GateStoppedError, LifecycleError
-from lifecycle.publishing.ledger import open_ledger, utc
+from lifecycle.publishing.ledger import UNPROVEN, open_ledger, utc
 from lifecycle.serving.publication import (
     Publication,
     current,
@@ -28,7 +28,8 @@ from lifecycle.warehouse import Warehouse, literal, open_duckdb, quoted
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lifecycle.publishing.destinations import Destination
+    from lifecycle.publishing.destinations.members import MemberDestination
+    from lifecycle.publishing.destinations.snapshots import SnapshotDestination
     from lifecycle.settings import Settings, Sync
 
 PUBLIC, PII = "public_file", "pii_file"
@@ -43,7 +44,9 @@ class Plan:
     """A frozen plan. The same publication and ledger give the same ``digest`` and ``plan_id``.
 
     ``segment_count`` is the segment's size, ``taken_off`` how many of it the list leaves out and why,
-    ``delivered_count`` the size of the list as last delivered. ``reasons`` counts changes by operation and reason.
+    ``delivered_count`` the size of the list as last delivered. ``reasons`` counts changes by operation and reason,
+    ``vetoed`` wanted members whom the tool refused as they are, by its word for it: they are not sent again until
+    something about them changes.
     """
 
     plan_id: str
@@ -66,6 +69,7 @@ class Plan:
     unchanged_count: int
     reasons: dict[tuple[str, str], int]
     is_first: bool
+    vetoed: dict[str, int] = field(default_factory=dict)
     refusals: tuple[str, ...] = field(default=())
     is_approved: bool = False
 
@@ -91,8 +95,8 @@ class Plan:
 
     @property
     def vetoed_count(self) -> int:
-        """Wanted members that the destination cannot write: a snapshot takes every row."""
-        return 0
+        """Wanted members whom the destination does not take; a list that is replaced whole takes everybody."""
+        return sum(self.vetoed.values())
 
     @property
     def changes(self) -> int:
@@ -280,19 +284,35 @@ def make_plan(
 
     destination = destination_of(settings, sync.destination)
     _check_columns(ledger, sync, destination)
-    _compare(settings, sync, ledger, kind)
+    _compare(settings, sync, ledger, destination, kind)
     plan = _freeze(sync, ledger, publication, destination, now=now, kind=kind)
     if kind == "full":
         plan = replace(plan, refusals=tuple(refusals(plan, sync.guards)))
     return _store(ledger, plan)
 
 
-def _compare(settings: Settings, sync: Sync, ledger: Warehouse, kind: str) -> None:
+def payload_columns(sync: Sync, destination: SnapshotDestination | MemberDestination) -> list[str]:
+    """What a destination is told of a member: when any of it changes, the member is sent again."""
+    from lifecycle.publishing.destinations import keeps_members
+
+    if not keeps_members(destination):
+        return ["customer_id", "entered_at", "reason", *sync.identifiers, *sync.attributes]
+    attributes = sync.attributes if destination.capabilities.updates else []
+    return ["customer_id", *sync.identifiers, *attributes]
+
+
+def _compare(
+    settings: Settings,
+    sync: Sync,
+    ledger: Warehouse,
+    destination: SnapshotDestination | MemberDestination,
+    kind: str,
+) -> None:
     """Fill the temporary tables ``desired`` and ``diff``."""
     from lifecycle.settings import Environment
 
     catalog, pii_catalog = f"{PUBLIC}.", f"{PII}."
-    columns = ["customer_id", "entered_at", "reason", *sync.identifiers, *sync.attributes]
+    columns = payload_columns(sync, destination)
     # Names are part of the payload: a changed mapping re-sends everybody once, and removes nobody.
     row = ", ".join(f"{quoted(name)} := {quoted(name)}" for name in columns)
     key = settings.state.hash_key(Environment().hash_key)
@@ -314,7 +334,25 @@ def _compare(settings: Settings, sync: Sync, ledger: Warehouse, kind: str) -> No
         create or replace temp table diff as
         with wanted as (select * from desired where taken_off is null),
         delivered as (
-            select customer_id, payload from deliveries where sync_name = $sync and destination_name = $destination
+            select customer_id, payload, key_hash
+            from deliveries where sync_name = $sync and destination_name = $destination
+        ),
+        -- Who was refused because another customer has the same key waits for as long as that one is wanted.
+        vetoes as (
+            select rejections.customer_id, rejections.payload, max(rejections.code) as code
+            from rejections
+            where rejections.sync_name = $sync and rejections.destination_name = $destination
+                and rejections.encoder = $encoder
+                and (
+                    rejections.code <> 'same_person'
+                    or exists (
+                        select 1 from delivered
+                        where delivered.key_hash = rejections.key_hash
+                            and delivered.customer_id <> rejections.customer_id
+                            and delivered.customer_id in (select customer_id from wanted)
+                    )
+                )
+            group by rejections.customer_id, rejections.payload
         ),
         compared as (
             select
@@ -325,7 +363,8 @@ def _compare(settings: Settings, sync: Sync, ledger: Warehouse, kind: str) -> No
                     when wanted.payload <> delivered.payload then 'update'
                     else 'unchanged'
                 end as operation,
-                wanted.entered_at, wanted.reason as entry_reason, wanted.payload
+                wanted.entered_at, wanted.reason as entry_reason, wanted.payload,
+                delivered.payload = $unproven as is_unproven
             from wanted full outer join delivered on wanted.customer_id = delivered.customer_id
         ),
         left_by as (
@@ -354,17 +393,34 @@ def _compare(settings: Settings, sync: Sync, ledger: Warehouse, kind: str) -> No
             where compared.operation = 'remove'
         )
         select
-            compared.customer_id, compared.operation, compared.entered_at, compared.payload,
-            case compared.operation
-                when 'add' then 'entered' when 'update' then 'attributes_changed' else removed.reason
+            compared.customer_id,
+            case
+                when vetoes.code is not null and compared.operation in ('add', 'update') then 'vetoed'
+                else compared.operation
+            end as operation,
+            compared.entered_at, compared.payload,
+            case
+                when vetoes.code is not null and compared.operation in ('add', 'update') then vetoes.code
+                when compared.operation = 'add' then 'entered'
+                when compared.operation = 'update' and compared.is_unproven then 'sent_again'
+                when compared.operation = 'update' then 'attributes_changed'
+                else removed.reason
             end as reason,
             case
                 when compared.operation <> 'remove' then compared.entry_reason
                 when removed.reason = 'left_segment' then removed.exit_reason
             end as detail
-        from compared left join removed on compared.customer_id = removed.customer_id
+        from compared
+        left join removed on compared.customer_id = removed.customer_id
+        left join vetoes on compared.customer_id = vetoes.customer_id and compared.payload = vetoes.payload
         """,
-        {"sync": sync.key, "destination": sync.destination, "segment": sync.segment},
+        {
+            "sync": sync.key,
+            "destination": sync.destination,
+            "segment": sync.segment,
+            "encoder": destination.encoder,
+            "unproven": UNPROVEN,
+        },
     )
     if kind == "withdrawals":
         exempt = ", ".join(literal(reason) for reason in EXEMPT)
@@ -379,7 +435,7 @@ def _freeze(
     sync: Sync,
     ledger: Warehouse,
     publication: Publication,
-    destination: Destination,
+    destination: SnapshotDestination | MemberDestination,
     *,
     now: datetime,
     kind: Literal["full", "withdrawals"],
@@ -387,9 +443,13 @@ def _freeze(
     reasons = {
         (operation, reason): count
         for operation, reason, count in ledger.rows(
-            "select operation, reason, count(*) from diff where operation <> 'unchanged' group by all order by all"
+            "select operation, reason, count(*) from diff where operation not in ('unchanged', 'vetoed')"
+            " group by all order by all"
         )
     }
+    vetoed = dict(
+        ledger.rows("select reason, count(*) from diff where operation = 'vetoed' group by reason order by reason")
+    )
     unchanged = ledger.scalar("select count(*) from diff where operation = 'unchanged'")
     delivered_count, delivered_encoder = ledger.rows(
         "select count(*), max(encoder) from deliveries where sync_name = ? and destination_name = ?",
@@ -404,7 +464,7 @@ def _freeze(
     items = ledger.scalar(
         "select sha256(coalesce(string_agg(line, '' order by line), '')) from (select sha256(concat_ws(chr(31),"
         " customer_id, operation, reason, coalesce(detail, ''), coalesce(payload, ''))) as line"
-        " from diff where operation <> 'unchanged') as lines"
+        " from diff where operation not in ('unchanged', 'vetoed')) as lines"
     )
     header = [sync.key, sync.segment, sync.destination, kind, destination.encoder, str(sent_before), items]
     digest = hashlib.sha256("\x1f".join(header).encode()).hexdigest()
@@ -433,6 +493,7 @@ def _freeze(
         desired_count=ledger.scalar("select count(*) from diff where operation <> 'remove'"),
         unchanged_count=unchanged,
         reasons=reasons,
+        vetoed=vetoed,
         is_first=sent_before == 0,
     )
 
@@ -484,7 +545,7 @@ def _store(ledger: Warehouse, plan: Plan) -> Plan:
         )
         ledger.run(
             "insert into plan_items select ?, customer_id, operation, reason, detail, entered_at, payload,"
-            " 'pending', 0, null from diff where operation <> 'unchanged'",
+            " 'pending', 0, null, null from diff where operation not in ('unchanged', 'vetoed')",
             [plan.plan_id],
         )
     return plan
@@ -509,8 +570,10 @@ def _refuse_unconsented(sync: Sync) -> None:
         )
 
 
-def _check_columns(ledger: Warehouse, sync: Sync, destination: Destination) -> None:
+def _check_columns(ledger: Warehouse, sync: Sync, destination: SnapshotDestination | MemberDestination) -> None:
     """Every attribute exists and says nothing directly about who somebody is; the destination takes the identifiers."""
+    from lifecycle.publishing.destinations import keeps_members
+
     known = [
         column
         for (column,) in ledger.rows(
@@ -528,6 +591,12 @@ def _check_columns(ledger: Warehouse, sync: Sync, destination: Destination) -> N
                 where=where,
                 remedy=f"It takes: {', '.join(sorted(kinds)) or 'none'}.",
             )
+    if keeps_members(destination) and not ({"customer_id", *sync.identifiers} & kinds):
+        raise LifecycleError(
+            f"destination '{sync.destination}' knows people by an identifier, and the sync sends none",
+            where=where,
+            remedy=f"Say `identifiers:` with one of {', '.join(sorted(kinds))}.",
+        )
     fixed = ["customer_id", "entered_at", "reason", "taken_off", *sync.identifiers]
     for index, name in enumerate(sync.attributes):
         if name in direct_identifiers() or name == "contact_id":
@@ -569,6 +638,8 @@ def render(attempts: Sequence[PlanAttempt | Plan], console: Console | None = Non
         table.add_row("in the segment", f"as of {plan.as_of}", f"{plan.segment_count:,}")
         for reason, count in plan.taken_off.items():
             table.add_row("taken off", reason, f"{count:,}")
+        for code, count in plan.vetoed.items():
+            table.add_row("refused by the tool", code, f"{count:,}")
         table.add_row("unchanged", "", f"{plan.unchanged_count:,}")
         for (operation, reason), count in plan.reasons.items():
             table.add_row(operation, reason, f"{count:,}")

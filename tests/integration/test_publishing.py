@@ -34,6 +34,7 @@ from lifecycle.publishing.destinations.files import FilesDestination
 from lifecycle.publishing.guards import approve
 from lifecycle.publishing.ledger import SYNC_MEMBERS, SYNC_RUNS, lease, open_ledger
 from lifecycle.publishing.plan import Plan, desired_sql, list_sql, plan_all, plan_sync, render
+from lifecycle.publishing.snapshot_work import SnapshotWork
 from lifecycle.serving import publication
 from lifecycle.serving.publication import build_publication, rollback
 from lifecycle.settings import Guards, Sync
@@ -614,11 +615,10 @@ def test_an_interrupted_plan_gives_way_to_a_newer_publication(
 def test_a_list_that_arrived_before_the_books_were_closed_is_not_sent_again(
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lifecycle.publishing import apply
 
     company.publish()
     with monkeypatch.context() as patched:
-        patched.setattr(apply._Work, "close", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(SnapshotWork, "close", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             company.deliver()
     before = untouched(company.out)
@@ -632,7 +632,7 @@ def test_a_list_that_arrived_before_the_books_were_closed_is_not_sent_again(
 def test_counts_that_do_not_add_up_are_an_error_and_leave_the_ledger(
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lifecycle.publishing.destinations import Receipt
+    from lifecycle.publishing.destinations.snapshots import Receipt
 
     company.publish()
     original = FilesDestination.read_back

@@ -14,8 +14,11 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from typing_extensions import TypeIs
+
+from lifecycle.publishing.destinations.members import MemberCapabilities, MemberDestination
+
 if TYPE_CHECKING:
-    from lifecycle.publishing.destinations.members import MemberDestination
     from lifecycle.publishing.destinations.snapshots import SnapshotDestination
     from lifecycle.settings import DestinationSettings, Part, Settings
 
@@ -66,6 +69,11 @@ def destination_of(settings: Settings, name: str) -> SnapshotDestination | Membe
     """The destination that a sync names."""
     found: SnapshotDestination | MemberDestination = make(settings.destination(name), settings)
     return found
+
+
+def keeps_members(destination: SnapshotDestination | MemberDestination) -> TypeIs[MemberDestination]:
+    """Whether a tool is told who joins and leaves; else it is a place that is given whole lists."""
+    return isinstance(destination.capabilities, MemberCapabilities)
 
 
 def make(described: DestinationSettings, settings: Settings) -> Any:
