@@ -220,7 +220,7 @@ def test_a_list_that_is_gone_is_said_and_not_made_again(
     assert server.call("DELETE", f"/3.1/lists/{remote.list_id}")[0] == 204
     for operation in ("add", "remove"):
         with pytest.raises(LifecycleError, match="is gone"):
-            destination.send(remote, operation, [Item("person0001@example.org")], "k")  # type: ignore[arg-type]
+            destination.send(remote, operation, [Item("person0001@example.org")], "k")
     with pytest.raises(LifecycleError, match="is gone"):
         list(destination.read_back(remote))
     assert server.call("GET", f"/3.1/lists/{remote.list_id}")[0] == 404

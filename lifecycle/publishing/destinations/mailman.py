@@ -274,8 +274,9 @@ class Mailman:
         except RefusedError as error:
             if "mailing list exists" in _said(error):
                 return
+            # These words are of the list alone, and of nobody on it.
             raise LifecycleError(
-                f"Mailman does not make the list ({_code(error.content) or error.status})",
+                f"Mailman does not make the list (status {error.status}: {_said(error)})",
                 where=self._where,
                 remedy="Make it in Mailman, or mend `list_id:`.",
             ) from None
