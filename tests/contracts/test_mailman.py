@@ -67,6 +67,8 @@ class MailmanTool(ToolServer):
         if request.text and not request.headers.get("content-type", "").startswith("application/json"):
             return _bad("Missing Parameter: list_id, subscriber")
         match request.path.strip("/").split("/")[1:], request.method:
+            case ["domains"], "GET":
+                return Response(200, {"start": 0, "total_size": len(self.domains)})
             case ["domains", host], "GET":
                 return Response(200, {"mail_host": host}) if host in self.domains else _missing("404 Not Found")
             case ["lists"], "POST":
@@ -355,6 +357,16 @@ def test_a_list_is_found_by_either_of_its_names(tool: MailmanTool) -> None:
         assert make(tool, list_id=name).ensure_list(SPEC).list_id == "lapsed.example.com"
     tool.add_list("other@example.com")
     assert make(tool).ensure_list(ListSpec("x", "X", "other@example.com")).list_id == "other.example.com"
+
+
+def test_a_list_has_to_be_named_by_the_destination_or_by_the_sync(tool: MailmanTool) -> None:
+    destination = make(tool, list_id=None)
+    assert destination.check().is_ready
+    assert not make(tool, "another-secret", list_id=None).check().is_ready
+    with pytest.raises(LifecycleError, match="'lapsed_to_tool' names no list") as raised:
+        destination.ensure_list(SPEC)
+    assert "`list:`" in raised.value.remedy
+    assert destination.ensure_list(ListSpec("x", "X", LIST)).list_id == "lapsed.example.com"
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ does not go to all the others. Mailman's own defaults are those of a discussion 
 class Mailman:
     name: str
     password: SecretStr
-    list_id: str
+    list_id: str | None = None
     user: str = "restadmin"
     url: str = field(default="http://127.0.0.1:8001", repr=False)
     create_list: bool = False
@@ -84,8 +84,9 @@ class Mailman:
     class Options(Part):
         password: SecretStr
         """``admin_pass`` of ``[webservice]`` in mailman.cfg."""
-        list_id: str
-        """The list's address, ``lapsed@example.com``. One list is for one sync."""
+        list_id: str | None = None
+        """The list's address, ``lapsed@example.com``, of syncs that do not name one themselves (``list:``). One list is
+        for one sync."""
         user: str = "restadmin"
         """``admin_user`` of ``[webservice]``."""
         url: str = "http://127.0.0.1:8001"
@@ -128,7 +129,9 @@ class Mailman:
 
     def check(self) -> Health:
         try:
-            if self._asked(f"lists/{quote(self.list_id)}") is None:
+            if self.list_id is None:
+                self._asked("domains")
+            elif self._asked(f"lists/{quote(self.list_id)}") is None:
                 self._check_domain(self.list_id)
         except LifecycleError as error:
             return Health(False, error.problem, error.remedy)
@@ -136,6 +139,12 @@ class Mailman:
 
     def ensure_list(self, spec: ListSpec) -> RemoteList:
         address = spec.list_id or self.list_id
+        if address is None:
+            raise LifecycleError(
+                f"the sync '{spec.sync_name}' names no list",
+                where=self._where,
+                remedy="Write the list's address as `list:` in the sync, or as `list_id:` in the destination.",
+            )
         path = f"lists/{quote(address)}"
         found = self._asked(path)
         if found is None:
