@@ -27,6 +27,8 @@ ENTRY_POINTS = "lifecycle.destinations"
 
 KINDS = {
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
+    "mailman": "lifecycle.publishing.destinations.mailman:Mailman",
+    "webhook": "lifecycle.publishing.destinations.webhook:Webhook",
 }
 """Kind → the class that speaks to it, imported when it is needed."""
 
