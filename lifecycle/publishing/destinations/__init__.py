@@ -24,6 +24,8 @@ ENTRY_POINTS = "lifecycle.destinations"
 
 KINDS = {
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
+    "google_ads": "lifecycle.publishing.destinations.google_ads:GoogleAds",
+    "meta": "lifecycle.publishing.destinations.meta:Meta",
 }
 """Kind → the class that speaks to it, imported when it is needed."""
 
