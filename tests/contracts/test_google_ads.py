@@ -512,6 +512,15 @@ def test_a_reason_of_the_list_is_not_taken_out_on_the_member_that_google_names(
     assert "INVALID_USER_LIST_TYPE" in raised.value.problem and "contact data" in raised.value.remedy
 
 
+def test_a_reason_that_is_not_known_is_looked_for_by_halves(
+    tool: GoogleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = google_ads(tool)
+    monkeypatch.setattr(tool, "_request_problems", lambda _: [("audience_members[0]", "A_REASON_OF_NEXT_YEAR")])
+    found = destination.send(REMOTE, "add", items(destination, "a@example.com", "b@example.com"), "k")
+    assert found.is_refused_whole and {one.code for one in found.outcomes} == {"A_REASON_OF_NEXT_YEAR"}
+
+
 def test_terms_that_nobody_accepted_are_said_with_what_to_do(tool: GoogleServer) -> None:
     destination = google_ads(tool, customer_match_terms_accepted=False)
     with pytest.raises(LifecycleError) as raised:
