@@ -8,7 +8,8 @@ refuses, in Google's answer shapes:
 - one bad record fails the whole request: https://developers.google.com/data-manager/api/devguides/concepts/understand-errors
 - how a bad record is named (``audience_members.audience_members[0]``) and both kinds of bad hashes:
   https://developers.google.com/data-manager/api/devguides/quickstart/send-audience-members
-- that a record is named for a reason of the list too: rudderlabs/rudder-transformer, its recorded Data Manager answers
+- that a record is named for a reason of the list too, and that a 409 (ABORTED) may be sent again:
+  rudderlabs/rudder-transformer, its recorded Data Manager answers
 - request statuses and how they are asked for: https://developers.google.com/data-manager/api/devguides/diagnostics
 - limits: https://developers.google.com/data-manager/api/limits
 - tokens: https://developers.google.com/identity/protocols/oauth2/service-account
@@ -519,6 +520,14 @@ def test_a_reason_that_is_not_known_is_looked_for_by_halves(
     monkeypatch.setattr(tool, "_request_problems", lambda _: [("audience_members[0]", "A_REASON_OF_NEXT_YEAR")])
     found = destination.send(REMOTE, "add", items(destination, "a@example.com", "b@example.com"), "k")
     assert found.is_refused_whole and {one.code for one in found.outcomes} == {"A_REASON_OF_NEXT_YEAR"}
+
+
+def test_a_request_that_ran_into_another_is_made_again(tool: GoogleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    destination = google_ads(tool)
+    aborted, take = [_error(409, "ABORTED", "The operation was aborted.")] * 2, tool._take
+    monkeypatch.setattr(tool, "_take", lambda request: aborted.pop() if aborted else take(request))
+    assert destination.send(REMOTE, "add", items(destination, "a@example.com"), "k").outcomes[0].proof == "accepted"
+    assert len(tool.sent) == 3
 
 
 def test_terms_that_nobody_accepted_are_said_with_what_to_do(tool: GoogleServer) -> None:
