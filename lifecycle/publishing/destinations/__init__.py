@@ -27,7 +27,9 @@ ENTRY_POINTS = "lifecycle.destinations"
 
 KINDS = {
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
+    "google_ads": "lifecycle.publishing.destinations.google_ads:GoogleAds",
     "mailman": "lifecycle.publishing.destinations.mailman:Mailman",
+    "meta": "lifecycle.publishing.destinations.meta:Meta",
     "webhook": "lifecycle.publishing.destinations.webhook:Webhook",
 }
 """Kind → the class that speaks to it, imported when it is needed."""
