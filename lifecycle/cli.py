@@ -41,7 +41,11 @@ identity_app = typer.Typer(
     help="Decide who is the same person, and see what waits to be decided.", no_args_is_help=True
 )
 metrics_app = typer.Typer(help="Metrics by name: which there are, what they mean, their figures.", no_args_is_help=True)
+destinations_app = typer.Typer(
+    help="Where lists can go: kinds, settings, and whether the company's own are ready.", no_args_is_help=True
+)
 app.add_typer(publish_app, name="publish")
+app.add_typer(destinations_app, name="destinations")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(publication_app, name="publication")
 app.add_typer(identity_app, name="identity")
@@ -423,6 +427,52 @@ def approve(
     settings = _settings(config)
     approve_plan(settings, plan_id, reason, now=datetime.now(UTC))
     _console().print(f"plan {plan_id} may be sent: lifecycle publish")
+
+
+@destinations_app.command("list")
+def list_destinations(config: ConfigOption = None, debug: DebugOption = False) -> None:  # noqa: ARG001
+    """Every kind of destination, and which of them the company uses.
+
+    Example: lifecycle destinations list
+    """
+    from lifecycle.publishing.catalogue import print_kinds
+
+    print_kinds(_console(), _settings(config))
+
+
+@destinations_app.command("show")
+def show_destination(
+    name: Annotated[str, typer.Argument(metavar="KIND", help="A kind, or the name of one of the company's.")],
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """The settings of a kind with what they mean, and the limits that its maker sets.
+
+    Example: lifecycle destinations show klaviyo
+    """
+    from lifecycle.publishing.catalogue import print_destination, print_kind
+
+    settings = _settings(config)
+    if any(described.name == name for described in settings.destinations):
+        print_destination(_console(), settings, name)
+    else:
+        print_kind(_console(), name)
+
+
+@destinations_app.command("check")
+def check_destinations(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One destination; default: all.")] = None,
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Whether credentials, lists and places are as they need to be. Writes nothing; exit code 1 when one is not ready.
+
+    Example: lifecycle destinations check crm_drop
+    """
+    from lifecycle.publishing.catalogue import check, print_checked
+
+    if not print_checked(_console(), check(_settings(config), name)):
+        raise typer.Exit(EXIT_ERROR)
 
 
 @publication_app.command("list")

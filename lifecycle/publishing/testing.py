@@ -87,6 +87,9 @@ class ToolServer(ABC):
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Headers and body go out together: else each answer waits for the other side's acknowledgement.
+            wbufsize = -1
+            disable_nagle_algorithm = True
 
             def handle_any(self) -> None:
                 tool._handle(self)
@@ -173,6 +176,7 @@ class ToolServer(ABC):
         handler.end_headers()
         if response.status != 204:
             handler.wfile.write(data)
+        handler.wfile.flush()
 
     def _next_fault(self, request: Request) -> str | None:
         if self.faults and (self.faults[0][1] or self.is_write(request)):
