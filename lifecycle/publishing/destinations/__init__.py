@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "lifecycle.destinations"
 
 KINDS = {
+    "braze": "lifecycle.publishing.destinations.braze:Braze",
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
 }
 """Kind → the class that speaks to it, imported when it is needed."""
