@@ -374,7 +374,7 @@ def test_membership_is_not_kept_in_a_field_of_brazes_own(tool: BrazeServer, opti
 
 def test_attributes_arrive_plainly_and_never_as_fields_of_brazes_own(tool: BrazeServer, remote: RemoteList) -> None:
     destination = braze(tool)
-    attributes = {
+    attributes: dict[str, Any] = {
         "lifecycle_stage": "lapsed",
         "order_count": 3,
         "score": 0.5,
@@ -423,7 +423,9 @@ def test_values_are_written_as_json_can_hold_them(value: Any, expected: Any) -> 
 
 def test_an_attribute_cannot_take_the_place_of_membership_or_of_the_id(tool: BrazeServer, remote: RemoteList) -> None:
     destination = braze(tool)
-    destination.send(remote, "add", [item(destination, 1, **{FLAG: False, "external_id": "customer-2"})], "k")
+    destination.send(
+        remote, "add", [item(destination, 1, **dict[str, Any]({FLAG: False, "external_id": "customer-2"}))], "k"
+    )
     assert tool.members(FLAG) == {"customer-1"}
 
 

@@ -24,6 +24,7 @@ ENTRY_POINTS = "lifecycle.destinations"
 
 KINDS = {
     "braze": "lifecycle.publishing.destinations.braze:Braze",
+    "customerio": "lifecycle.publishing.destinations.customerio:CustomerIo",
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
 }
 """Kind → the class that speaks to it, imported when it is needed."""
