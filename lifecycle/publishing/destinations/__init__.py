@@ -26,6 +26,7 @@ KINDS = {
     "braze": "lifecycle.publishing.destinations.braze:Braze",
     "customerio": "lifecycle.publishing.destinations.customerio:CustomerIo",
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
+    "intercom": "lifecycle.publishing.destinations.intercom:Intercom",
 }
 """Kind → the class that speaks to it, imported when it is needed."""
 
