@@ -259,6 +259,7 @@ def test_a_call_in_which_everybody_is_refused_is_not_halved(tool: BrazeServer, r
     [
         (Response(202, {"message": "queued"}), [("unknown", "queued")] * 2),
         (Response(201, {"message": "queued"}), [("unknown", "queued")] * 2),
+        (Response(202, {"message": "success"}), [("unknown", "queued")] * 2),
         (Response(201, {"message": "success", "attributes_processed": 1}), [("unknown", "not_counted")] * 2),
         (
             Response(
@@ -348,6 +349,19 @@ def test_an_array_keeps_what_other_syncs_and_people_put_in_it(tool: BrazeServer)
     assert tool.profiles["customer-1"]["lifecycle_lists"] == ["by_hand", "lapsed", "vips"]
     destination.send(vips, "remove", [Item("customer-1")], "k")
     assert tool.profiles["customer-1"]["lifecycle_lists"] == ["by_hand", "lapsed"]
+
+
+@pytest.mark.parametrize(
+    ("identifier", "key", "field"), [("email", "a@example.com", "emails"), ("contact_id", "c1", "external_ids")]
+)
+def test_a_group_is_told_of_people_by_what_they_are_known_by(
+    tool: BrazeServer, identifier: str, key: str, field: str
+) -> None:
+    destination = braze(tool, membership="subscription_group", identifier=identifier)
+    for operation, state in (("add", "subscribed"), ("remove", "unsubscribed")):
+        destination.send(RemoteList("group-1"), operation, [Item(key)], "k")  # type: ignore[arg-type]
+        group = {"subscription_group_id": "group-1", "subscription_state": state, field: [key]}
+        assert tool.requests[-1].json == {"subscription_groups": [group]}
 
 
 def test_a_group_has_to_be_named(tool: BrazeServer) -> None:

@@ -168,7 +168,7 @@ class Braze:
                 "no subscription group is named",
                 where=self._where,
                 remedy="Braze makes groups by hand alone. Make one that nobody subscribes to by themselves, and name it"
-                " with `subscription_group_id:`.",
+                " with `subscription_group_id:`, or with `list:` of the sync.",
             )
         return RemoteList(group, spec.title)
 

@@ -166,7 +166,7 @@ class CustomerIo:
                 raise LifecycleError(
                     "no segment is named, and without an App API key none can be made",
                     where=self._where,
-                    remedy="Make a manual segment and name it with `segment_id:`, or give an `app_key:`.",
+                    remedy="Make a manual segment and name it with `segment_id:` or `list:`, or give an `app_key:`.",
                 )
             return RemoteList(str(named), spec.title)
         if named is not None:
@@ -204,7 +204,7 @@ class CustomerIo:
             f"segment {segment_id} is not there",
             where=self._where,
             remedy="It was deleted at Customer.io, or belongs to another workspace. Make a manual segment and name it"
-            " with `segment_id:`. It is not made anew in the middle of a delivery.",
+            " with `segment_id:` or `list:`. It is not made anew in the middle of a delivery.",
         )
 
     def _asked(self, call: Callable[[], Answer], *, gone: str | None = None) -> Mapping[str, Any]:

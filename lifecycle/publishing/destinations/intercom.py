@@ -150,8 +150,8 @@ class Intercom:
         return LifecycleError(
             f"tag {tag_id} is not there",
             where=self._where,
-            remedy="It was deleted at Intercom, or belongs to another workspace. Name one that exists with `tag_id:`,"
-            " or take that option away to have one made. It is not made anew in the middle of a delivery.",
+            remedy="It was deleted at Intercom, or belongs to another workspace. Name one that exists with `tag_id:`"
+            " or `list:`, or take that setting away to have one made. It is not made anew in the middle of a delivery.",
         )
 
     def _silent(self) -> LifecycleError:
