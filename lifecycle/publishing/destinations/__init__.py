@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "lifecycle.destinations"
 
 KINDS = {
+    "braze": "lifecycle.publishing.destinations.braze:Braze",
+    "customerio": "lifecycle.publishing.destinations.customerio:CustomerIo",
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
     "google_ads": "lifecycle.publishing.destinations.google_ads:GoogleAds",
+    "intercom": "lifecycle.publishing.destinations.intercom:Intercom",
     "mailman": "lifecycle.publishing.destinations.mailman:Mailman",
     "meta": "lifecycle.publishing.destinations.meta:Meta",
     "webhook": "lifecycle.publishing.destinations.webhook:Webhook",
