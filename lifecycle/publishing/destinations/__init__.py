@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "lifecycle.destinations"
 
 KINDS = {
+    "brevo": "lifecycle.publishing.destinations.brevo:Brevo",
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
+    "klaviyo": "lifecycle.publishing.destinations.klaviyo:Klaviyo",
+    "sendgrid": "lifecycle.publishing.destinations.sendgrid:SendGrid",
 }
 """Kind → the class that speaks to it, imported when it is needed."""
 
