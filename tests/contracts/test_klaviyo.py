@@ -24,6 +24,7 @@ from lifecycle.publishing.destinations.members import (
     Limit,
     ListSpec,
     Member,
+    Operation,
     Outcome,
     RemoteList,
     Veto,
@@ -34,6 +35,7 @@ from tests.contracts.vendor_specs import vendor_spec
 
 SPEC = ListSpec("lapsed_to_tool", "Lapsed customers")
 HANDLE = "add job-1"
+OPERATIONS: tuple[Operation, ...] = ("add", "update", "remove")
 IDENTIFIERS = ("email", "phone_number", "external_id")
 KNOWN_FIELDS = {*IDENTIFIERS, "first_name", "last_name", "organization", "title", "locale", "properties"}
 
@@ -66,7 +68,8 @@ class KlaviyoServer(ToolServer):
         self.ended_ago = timedelta(0)
         super().__init__()
         # Head and body of an answer are written apart; a job of many members is asked for often.
-        self._server.RequestHandlerClass.disable_nagle_algorithm = True
+        handler: Any = self._server.RequestHandlerClass
+        handler.disable_nagle_algorithm = True
 
     def members(self, list_id: str) -> set[str]:
         held = (self.profiles[one].get(self.field) for one in self.lists[list_id]["members"])
@@ -212,7 +215,12 @@ class KlaviyoServer(ToolServer):
         fields = profile["attributes"]
         key = fields[self.field]
         if key in self.failing:
-            told = {"code": "invalid", "title": "Invalid input.", "detail": f"{key} cannot be taken", "source": {}}
+            told: dict[str, Any] = {
+                "code": "invalid",
+                "title": "Invalid input.",
+                "detail": f"{key} cannot be taken",
+                "source": {},
+            }
             told["original_payload"] = fields if self.names_failures else None
             job["errors"].append({"type": "import-error", "id": f"e{len(job['errors'])}", "attributes": told})
             return
@@ -455,9 +463,9 @@ def test_a_list_that_is_gone_is_said_and_not_made_again(
 ) -> None:
     who = items(destination, person(1))
     tool.lists.clear()
-    for operation in ("add", "update", "remove"):
+    for operation in OPERATIONS:
         with pytest.raises(LifecycleError, match="has no list") as raised:
-            destination.send(remote, operation, who, "k")  # type: ignore[arg-type]
+            destination.send(remote, operation, who, "k")
         assert "list_id" in raised.value.remedy
     with pytest.raises(LifecycleError, match="has no list"):
         list(destination.read_back(remote))
@@ -719,7 +727,7 @@ def test_somebody_is_forgotten_when_klaviyo_finds_them_no_more(
 
 
 def test_it_is_made_from_the_settings() -> None:
-    kind = class_of("klaviyo")
+    kind: Any = class_of("klaviyo")
     assert kind is Klaviyo and kind.vendor == "Klaviyo"
     options = Klaviyo.Options.model_validate({"api_key": "pk_secret", "identify_by": "phone"})
     made = Klaviyo.from_options("crm", options, Settings.model_construct())
