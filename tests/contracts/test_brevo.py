@@ -459,6 +459,16 @@ def test_a_list_is_made_in_a_folder_and_nowhere_else(tool: BrevoServer) -> None:
     assert "folder_id" in raised.value.remedy and tool.lists == {}
 
 
+@pytest.mark.parametrize("fault", ["error", "lost_answer"])
+def test_a_list_whose_making_was_not_answered_is_made_once(tool: BrevoServer, destination: Brevo, fault: str) -> None:
+    tool.fail_next(fault)
+    with pytest.raises(LifecycleError, match="does not answer"):
+        destination.ensure_list(SPEC)
+    assert len([one for one in tool.requests if one.method == "POST"]) == 1
+    destination.ensure_list(SPEC)
+    assert len(tool.lists) == 1
+
+
 def test_the_sync_s_list_is_found_among_many_and_two_of_a_name_are_not_guessed_between(
     tool: BrevoServer, destination: Brevo
 ) -> None:

@@ -63,6 +63,8 @@ class KlaviyoServer(ToolServer):
         self.failing: set[str] = set()
         """Keys that a job takes and then fails for."""
         self.names_failures = True
+        self.nests_failures = False
+        """Whether failures are named by what was sent as a whole, or by its attributes alone: both are seen."""
         self.dropped: set[str] = set()
         """Keys that a job takes, drops, and does not speak of."""
         self.ended_ago = timedelta(0)
@@ -221,7 +223,7 @@ class KlaviyoServer(ToolServer):
                 "detail": f"{key} cannot be taken",
                 "source": {},
             }
-            told["original_payload"] = fields if self.names_failures else None
+            told["original_payload"] = (profile if self.nests_failures else fields) if self.names_failures else None
             job["errors"].append({"type": "import-error", "id": f"e{len(job['errors'])}", "attributes": told})
             return
         if key in self.dropped:
@@ -370,6 +372,21 @@ def test_a_batch_of_nobody_but_bad_members_makes_no_job(
     assert tool.jobs == {}
 
 
+def test_a_refusal_about_a_member_and_something_else_is_one_of_the_whole_call() -> None:
+    class Refusing(KlaviyoServer):
+        def answer(self, request: Request) -> Response:
+            if request.path.endswith("jobs"):
+                at = "/data/attributes/profiles/data/0/attributes/email"
+                return Response(400, {"errors": [*_errors(400, "invalid", "", at), *_errors(400, "odd", "")]})
+            return super().answer(request)
+
+    refusing = Refusing()
+    destination = klaviyo(refusing)
+    outcome = destination.send(destination.ensure_list(SPEC), "add", items(destination, person(1), person(2)), "k")
+    refusing.close()
+    assert outcome.is_refused_whole and len(jobs(refusing)) == 1
+
+
 def test_a_refusal_about_the_call_is_one_of_the_whole_call(
     tool: KlaviyoServer, destination: Klaviyo, remote: RemoteList
 ) -> None:
@@ -378,10 +395,11 @@ def test_a_refusal_about_the_call_is_one_of_the_whole_call(
     assert outcome.is_refused_whole and {one.code for one in outcome.outcomes} == {"payload_too_large"}
 
 
+@pytest.mark.parametrize("nests_failures", [True, False])
 def test_who_a_job_fails_for_is_rejected_and_all_others_are_proved(
-    tool: KlaviyoServer, destination: Klaviyo, remote: RemoteList
+    tool: KlaviyoServer, destination: Klaviyo, remote: RemoteList, nests_failures: bool
 ) -> None:
-    tool.page = 2
+    tool.page, tool.nests_failures = 2, nests_failures
     tool.failing = {f"person{number}@example.com" for number in range(3, 8)}
     who = items(destination, *(person(number) for number in range(10)))
     outcomes = add(destination, remote, who)
@@ -483,6 +501,18 @@ def test_a_list_of_the_settings_is_used_and_one_that_is_not_there_is_said(tool: 
     with pytest.raises(LifecycleError, match="absent"):
         klaviyo(tool, list_id="absent").ensure_list(SPEC)
     assert list(tool.lists) == ["Y6nRLr"]
+
+
+@pytest.mark.parametrize("fault", ["error", "lost_answer"])
+def test_a_list_whose_making_was_not_answered_is_made_once(
+    tool: KlaviyoServer, destination: Klaviyo, fault: str
+) -> None:
+    tool.fail_next(fault)
+    with pytest.raises(LifecycleError, match="does not answer"):
+        destination.ensure_list(SPEC)
+    assert len([one for one in tool.requests if one.method == "POST"]) == 1
+    destination.ensure_list(SPEC)
+    assert len(tool.lists) == 1
 
 
 def test_another_title_makes_no_other_list_and_two_lists_of_a_name_are_not_guessed_between(

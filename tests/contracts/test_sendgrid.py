@@ -36,7 +36,13 @@ from tests.contracts.vendor_specs import vendor_spec
 SPEC = ListSpec("lapsed_to_tool", "Lapsed customers")
 OPERATIONS: tuple[Operation, ...] = ("add", "update", "remove")
 LONG_AGO = timedelta(minutes=11)
-FIELDS = {"stage": ("w1_T", "Text"), "Orders": ("w2_N", "Number"), "seen": ("w3_D", "Date"), "vip": ("w4_N", "Number")}
+FIELDS = {
+    "x": ("w5678901_T", "Text"),
+    "stage": ("w1_T", "Text"),
+    "Orders": ("w2_N", "Number"),
+    "seen": ("w3_D", "Date"),
+    "vip": ("w4_N", "Number"),
+}
 
 
 class SendGridServer(ToolServer):
@@ -458,6 +464,18 @@ def test_a_list_of_the_settings_is_used_and_one_that_is_not_there_is_said(tool: 
     assert list(tool.lists) == [list_id]
 
 
+@pytest.mark.parametrize("fault", ["error", "lost_answer"])
+def test_a_list_whose_making_was_not_answered_is_made_once(
+    tool: SendGridServer, destination: SendGrid, fault: str
+) -> None:
+    tool.fail_next(fault)
+    with pytest.raises(LifecycleError, match="does not answer"):
+        destination.ensure_list(SPEC)
+    assert len([one for one in tool.requests if one.method == "POST"]) == 1
+    destination.ensure_list(SPEC)
+    assert len(tool.lists) == 1
+
+
 def test_the_sync_s_list_is_found_among_many_and_two_of_a_name_are_not_guessed_between(
     tool: SendGridServer, destination: SendGrid, remote: RemoteList
 ) -> None:
@@ -548,6 +566,15 @@ def test_a_call_is_never_larger_than_sendgrid_takes(
         outcome = destination.send(remote, "add", [Item(one.key, one.body) for _, one in batch], "k")
         assert {one.proof for one in outcome.outcomes} == {"accepted"}
     assert 5_900_000 < max(len(one.text.encode()) for one in puts(tool)) <= 6_000_000
+
+
+def test_a_member_is_counted_as_large_as_they_are_sent(
+    tool: SendGridServer, destination: SendGrid, remote: RemoteList
+) -> None:
+    one = encoded(destination, person(1, first_name="Zoë", x="", vip=False, seen=date(2026, 1, 1)))
+    destination.send(remote, "add", [Item(one.key, one.body)], "k")
+    sent = json.dumps(puts(tool)[0].json["contacts"][0], ensure_ascii=False, separators=(",", ":"))
+    assert len(sent.encode()) < one.size < len(sent.encode()) + 100
 
 
 def test_a_refusal_is_one_of_the_whole_call_and_says_no_address(destination: SendGrid, remote: RemoteList) -> None:
