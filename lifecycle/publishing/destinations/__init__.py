@@ -27,12 +27,15 @@ ENTRY_POINTS = "lifecycle.destinations"
 
 KINDS = {
     "braze": "lifecycle.publishing.destinations.braze:Braze",
+    "brevo": "lifecycle.publishing.destinations.brevo:Brevo",
     "customerio": "lifecycle.publishing.destinations.customerio:CustomerIo",
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
     "google_ads": "lifecycle.publishing.destinations.google_ads:GoogleAds",
     "intercom": "lifecycle.publishing.destinations.intercom:Intercom",
+    "klaviyo": "lifecycle.publishing.destinations.klaviyo:Klaviyo",
     "mailman": "lifecycle.publishing.destinations.mailman:Mailman",
     "meta": "lifecycle.publishing.destinations.meta:Meta",
+    "sendgrid": "lifecycle.publishing.destinations.sendgrid:SendGrid",
     "webhook": "lifecycle.publishing.destinations.webhook:Webhook",
 }
 """Kind → the class that speaks to it, imported when it is needed."""
