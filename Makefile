@@ -1,7 +1,7 @@
 # Set-up and the commands of the README. `make help` lists them.
 #
 # A fresh machine needs python3.11 (or 3.12), make and git. Everything is put into this folder: .venv/ and .cache/.
-# The one exception is `make browser`, which installs a system package.
+# The exceptions are `make browser` and `make test-servers`, which install system packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -33,7 +33,7 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run data ui metricflow test lint format pytest bench docs lock browser old-client clean
+.PHONY: help setup run data ui metricflow test test-servers lint format pytest bench docs lock browser old-client clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -137,6 +137,14 @@ lock: $(UV_READY) ## Resolve requirements.lock from pyproject.toml (LOCK_OPTIONS
 		--no-emit-index-url --no-header --generate-hashes -o requirements.lock
 	echo 'duckdb>=1.5,<1.6' | $(BIN)/uv pip compile --quiet $(LOCK_OPTIONS) - --universal --python-version 3.11 \
 		--no-emit-index-url --no-header --no-annotate --generate-hashes -o tests/requirements-old-client.lock
+
+# Needs root. The tests start a server of their own: a service that the package starts is not used.
+test-servers: $(READY) ## Install and start the real servers, and test deliveries against them (apt: mailman3)
+	@command -v mailman > /dev/null || {
+		apt-get update --quiet --quiet
+		DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends mailman3
+	}
+	LIFECYCLE_TEST_SERVERS=1 $(BIN)/pytest -m servers
 
 old-client: $(OLD_CLIENT)/ready ## A DuckDB 1.5 client in .cache/, for the test that it can read a publication
 

@@ -103,6 +103,8 @@ def _sync_assets(sync: Sync) -> list[dg.AssetsDefinition]:
         group_name="publish",
         kinds={"python"},
         owners=[OWNER],
+        # One delivery at a time per destination: its account's limits are for all of its syncs.
+        pool=f"publish_{sync.destination}",
         description=f"The list of '{sync.segment}' at '{sync.destination}', as last delivered.",
     )
     def delivery(context: dg.AssetExecutionContext, company: dg.ResourceParam[Company]) -> dg.MaterializeResult:
@@ -121,6 +123,13 @@ def _sync_assets(sync: Sync) -> list[dg.AssetsDefinition]:
                 "added": sent.added_count,
                 "updated": sent.updated_count,
                 "removed": sent.removed_count,
+                "refused by the tool": sent.rejected_count,
+                "refused before": sent.vetoed_count,
+                **{
+                    name: count
+                    for name, count in (("missing at the tool", sent.missing_count), ("others there", sent.stray_count))
+                    if count is not None
+                },
             }
         )
 

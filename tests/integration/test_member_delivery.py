@@ -12,104 +12,39 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_build import AS_OF, NOW, build, opened, settings_of
+from listed_company import ListedCompany, emails, leaves, no_consent, publish_only_what_syncs_read
 
 from lifecycle.errors import GateStoppedError, LifecycleError
 from lifecycle.publishing import destinations, member_work
-from lifecycle.publishing.apply import Delivery, deliver
 from lifecycle.publishing.guards import approve
 from lifecycle.publishing.ledger import SYNC_MEMBERS, SYNC_RUNS, open_ledger
-from lifecycle.publishing.plan import Plan, plan_sync
-from lifecycle.serving import publication
-from lifecycle.serving.publication import build_publication
-from lifecycle.settings import DestinationSettings, Guards, Sync
+from lifecycle.settings import Guards
 from tests.contracts.plain_list import PlainList, PlainListServer
 
 PLAIN = "tests.contracts.plain_list:PlainList"
 LAPSED = {f"p{number}@example.com" for number in (3, 6, 9, 12)}
 
 
-class Tool:
-    """A company whose lapsed customers are kept on a list of the tool."""
+class Tool(ListedCompany):
+    """The company, with the plain list."""
 
-    def __init__(self, folder: Path, server: PlainListServer, **changes: Any) -> None:
+    def __init__(self, folder: Path, server: PlainListServer) -> None:
         self.server = server
-        self.folder = folder
-        self.number = 0
-        self.now: datetime = NOW
-        self.configure(**changes)
-
-    def configure(self, *, options: dict[str, Any] | None = None, **changes: Any) -> None:
-        given = {"channel": "email", "identifiers": ["email"], "guards": Guards(max_add=1, max_remove=1)} | changes
-        sync = Sync(segment="lapsed", destination="plain", **given)
-        settings = settings_of(self.folder, sync)
-        described = DestinationSettings.model_validate(
-            {
-                "name": "plain",
-                "kind": "plain_list",
-                "url": self.server.url,
-                "token": self.server.secret,
-                "pause": 0.001,
-                **(options or {}),
-            }
-        )
-        self.settings = settings.model_copy(update={"destinations": [described]})
-        self.sync = sync
-
-    def publish(self, *changes: str, customers: int = 12) -> None:
-        self.number += 1
-        self.now = NOW + timedelta(days=self.number)
-        run_id = f"run-{self.number}"
-        with opened(self.settings) as warehouse:
-            build(warehouse, run_id=run_id, customers=customers)
-            for change in changes:
-                warehouse.run(change)
-            build_publication(warehouse, self.settings, run_id=run_id, as_of=AS_OF, published_at=self.now)
-
-    def deliver(self) -> Delivery:
-        return deliver(self.settings, self.sync, now=self.now)
-
-    def plan(self) -> Plan:
-        return plan_sync(self.settings, self.sync, now=self.now)
+        options = {"kind": "plain_list", "url": server.url, "token": server.secret, "pause": 0.001}
+        super().__init__(folder, options)
 
     @property
     def list(self) -> dict[str, dict[str, Any]]:
         return self.server.lists[self.sync.key]
 
-    def ledger(self, sql: str) -> list[tuple[Any, ...]]:
-        with open_ledger(self.settings) as ledger:
-            return ledger.rows(sql)
-
-
-def emails(changes: dict[str, str]) -> str:
-    """SQL that gives customers other addresses."""
-    cases = " ".join(f"when '{customer}' then '{email}'" for customer, email in changes.items())
-    return (
-        f"update marts.customer_contacts set identifier_value = case customer_id {cases} else identifier_value end"
-        " where identifier_kind = 'email'"
-    )
-
-
-def leaves(*customers: str) -> str:
-    names = ", ".join(f"'{customer}'" for customer in customers)
-    return f"delete from segments.segment_members where customer_id in ({names})"
-
-
-def no_consent(*customers: str) -> str:
-    names = ", ".join(f"'{customer}'" for customer in customers)
-    return f"update marts.customer_360 set email_consent = false where customer_id in ({names})"
-
 
 @pytest.fixture(autouse=True)
-def _publish_only_what_syncs_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = ("marts.customer_360", "segments.segment_members", "segments.segment_history", "ops.gate_results")
-    monkeypatch.setattr(publication, "PUBLIC", [table for table in publication.PUBLIC if table.name in read])
-    monkeypatch.setattr(publication, "PII", [table for table in publication.PII if table.name.endswith("contacts")])
+def _plain_list_is_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_only_what_syncs_read(monkeypatch)
     monkeypatch.setitem(destinations.KINDS, "plain_list", PLAIN)
 
 
