@@ -24,6 +24,10 @@ ENTRY_POINTS = "lifecycle.destinations"
 
 KINDS = {
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
+    "hubspot": "lifecycle.publishing.destinations.hubspot:HubSpot",
+    "mailchimp": "lifecycle.publishing.destinations.mailchimp:Mailchimp",
+    "s3": "lifecycle.publishing.destinations.s3:S3Destination",
+    "sftp": "lifecycle.publishing.destinations.sftp:SftpDestination",
 }
 """Kind → the class that speaks to it, imported when it is needed."""
 
