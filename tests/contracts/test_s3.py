@@ -49,7 +49,7 @@ class Bucket:
         self.client.create_bucket(Bucket=self.name)
 
     def destination(self, **changes: Any) -> S3Destination:
-        given = {
+        given: dict[str, Any] = {
             "prefix": PREFIX,
             "region": "us-east-1",
             "endpoint_url": self.url,

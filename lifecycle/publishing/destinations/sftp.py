@@ -132,7 +132,7 @@ class SftpDestination:
         async def ensure(sftp: SFTPClient) -> bool:
             link = self._at(sync_name)
             if await sftp.lexists(link):
-                return await sftp.islink(link) and _text(await sftp.readlink(link)).startswith(self._target(sync_name))
+                return await sftp.islink(link) and await self._is_ours(sftp, sync_name)
             await sftp.makedirs(self._deliveries(sync_name), exist_ok=True)
             return True
 
@@ -170,15 +170,11 @@ class SftpDestination:
 
     def read_back(self, sync_name: str) -> Receipt | None:
         async def read(sftp: SFTPClient) -> Manifest | None:
-            link = self._at(sync_name)
-            if not await sftp.islink(link):
+            manifest = await self._manifest(sftp, sync_name) if await sftp.islink(self._at(sync_name)) else None
+            if manifest is None:
                 return None
-            folder = posixpath.join(self.path, _text(await sftp.readlink(link)))
+            folder = posixpath.join(self._deliveries(sync_name), manifest.key)
             try:
-                async with sftp.open(posixpath.join(folder, MANIFEST), "rb") as file:
-                    manifest = read_manifest(await file.read())
-                if manifest is None:
-                    return None
                 sizes = {name: await sftp.getsize(posixpath.join(folder, name)) for name in FILES}
             except _asyncssh(self.name).SFTPNoSuchFile:
                 return None
@@ -201,6 +197,22 @@ class SftpDestination:
     def _target(self, sync_name: str, key: str = "") -> str:
         """What the link says: relative, so that it holds wherever the server lets its users begin."""
         return posixpath.join(".deliveries", sync_name, key)
+
+    async def _manifest(self, sftp: SFTPClient, sync_name: str) -> Manifest | None:
+        """What the link shows. The link itself is not asked: servers differ in how they tell where one leads."""
+        try:
+            async with sftp.open(self._at(sync_name, MANIFEST), "rb") as file:
+                return read_manifest(await file.read())
+        except _asyncssh(self.name).SFTPNoSuchFile:
+            return None
+
+    async def _is_ours(self, sftp: SFTPClient, sync_name: str) -> bool:
+        manifest = await self._manifest(sftp, sync_name)
+        if manifest is not None:
+            return manifest.sync_name == sync_name
+        with contextlib.suppress(_asyncssh(self.name).SFTPError):
+            return self._target(sync_name) in _text(await sftp.readlink(self._at(sync_name)))
+        return False
 
     async def _deliver(self, sftp: SFTPClient, folder: Path, sync_name: str, key: str) -> None:
         asyncssh = _asyncssh(self.name)
