@@ -289,6 +289,15 @@ class TestHubSpot(DestinationContract):
             with pytest.raises(LifecycleError, match="no static list of contacts"):
                 destination.ensure_list(SPEC)
 
+    @pytest.mark.parametrize("body", [{}, {"list": {}}, {"list": None}, [], None])
+    def test_an_answer_that_holds_no_list_is_none(
+        self, tool: HubSpotServer, destination: HubSpot, monkeypatch: pytest.MonkeyPatch, body: Any
+    ) -> None:
+        monkeypatch.setattr(tool, "_list", lambda _: Response(200, body))
+        with pytest.raises(LifecycleError, match="does not answer") as raised:
+            destination.ensure_list(SPEC)
+        assert raised.value.remedy
+
     @pytest.mark.parametrize("operation", ["add", "update", "remove"])
     def test_a_list_that_is_gone_is_told_and_not_made_again(
         self, tool: HubSpotServer, destination: HubSpot, remote: RemoteList, operation: Any

@@ -379,8 +379,23 @@ class TestMailchimp(DestinationContract):
         outcomes = self.sent(destination, remote, "add", items)
         assert [outcome.proof for outcome in outcomes] == ["applied", "rejected", "applied"]
         assert outcomes[1].code == expected
-        assert "person0002" not in outcomes[1].message
         assert len(tool.calls("POST", AUDIENCE)) == 1
+
+    def test_a_sentence_that_names_an_address_is_not_repeated(
+        self, tool: MailchimpServer, destination: Mailchimp, remote: RemoteList
+    ) -> None:
+        tool.refused = {"person0001@example.com": ("ERROR_GENERIC", "{} is not what we like")}
+        (outcome,) = destination.send(remote, "add", self.items(destination, self.member(1)), "k").outcomes
+        assert (outcome.proof, outcome.code, outcome.message) == ("rejected", "generic", "")
+
+    def test_who_has_no_tag_and_who_is_no_contact_are_off_the_list_already(
+        self, tool: MailchimpServer, destination: Mailchimp, remote: RemoteList
+    ) -> None:
+        tool.contact("untagged@example.com")
+        leaving = [Item("untagged@example.com"), Item("stranger@example.com")]
+        outcomes = self.sent(destination, remote, "remove", leaving)
+        assert [outcome.proof for outcome in outcomes] == ["already", "already"]
+        assert set(tool.contacts) == {"untagged@example.com"}
 
     def test_a_contact_that_somebody_else_makes_meanwhile_is_sent_again(
         self, tool: MailchimpServer, destination: Mailchimp, remote: RemoteList, monkeypatch: pytest.MonkeyPatch
