@@ -31,11 +31,15 @@ KINDS = {
     "customerio": "lifecycle.publishing.destinations.customerio:CustomerIo",
     "files": "lifecycle.publishing.destinations.files:FilesDestination",
     "google_ads": "lifecycle.publishing.destinations.google_ads:GoogleAds",
+    "hubspot": "lifecycle.publishing.destinations.hubspot:HubSpot",
     "intercom": "lifecycle.publishing.destinations.intercom:Intercom",
     "klaviyo": "lifecycle.publishing.destinations.klaviyo:Klaviyo",
+    "mailchimp": "lifecycle.publishing.destinations.mailchimp:Mailchimp",
     "mailman": "lifecycle.publishing.destinations.mailman:Mailman",
     "meta": "lifecycle.publishing.destinations.meta:Meta",
+    "s3": "lifecycle.publishing.destinations.s3:S3Destination",
     "sendgrid": "lifecycle.publishing.destinations.sendgrid:SendGrid",
+    "sftp": "lifecycle.publishing.destinations.sftp:SftpDestination",
     "webhook": "lifecycle.publishing.destinations.webhook:Webhook",
 }
 """Kind → the class that speaks to it, imported when it is needed."""

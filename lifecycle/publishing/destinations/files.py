@@ -1,39 +1,32 @@
-"""Lists as files in a folder: CSV for people, Parquet for programs, a manifest with counts and checksums.
+"""Lists as files in a folder.
 
-Belongs here: writing, swapping and reading back one folder per sync.
-Does not belong here: what is in the list.
+Belongs here: swapping and reading back one folder per sync.
+Does not belong here: what the files of a delivery are (``delivery_files.py``) and what is in the list.
 
 ``<path>/<sync>`` is a symlink to ``<path>/.deliveries/<sync>/<key>``, so that a reader who opens the folder has one
-whole delivery. Members and changes of equal content are equal to the byte; the manifest alone carries times and ids.
+whole delivery.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.destinations import Health
+from lifecycle.publishing.destinations.delivery_files import (
+    FILES,
+    KEPT,
+    MANIFEST,
+    MEMBERS,
+    read_manifest,
+    write_delivery,
+)
 from lifecycle.publishing.destinations.snapshots import Receipt, Snapshot, SnapshotCapabilities
 from lifecycle.settings import Part, Settings
-from lifecycle.warehouse import literal, quoted
-
-if TYPE_CHECKING:
-    from lifecycle.warehouse import Warehouse
-
-KEPT = 3
-"""Deliveries that stay on disk per sync."""
-
-FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
-"""How a cell begins that a spreadsheet would run (OWASP, CSV injection)."""
-PHONE = r"^\+[0-9]+$"
-"""A phone number in E.164 begins with a plus and can only be read as a number: it stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +76,11 @@ class FilesDestination:
         if receipt is not None and receipt.key == key:
             return receipt
         deliveries = self._deliveries(sync_name)
-        deliveries.mkdir(parents=True, exist_ok=True, mode=0o750)
-        for leftover in deliveries.glob(".*"):
-            shutil.rmtree(leftover)
         building, target = deliveries / f".building.{key}", deliveries / key
         try:
+            deliveries.mkdir(parents=True, exist_ok=True, mode=0o750)
+            for leftover in deliveries.glob(".*"):
+                shutil.rmtree(leftover)
             building.mkdir(mode=0o750)
             self._write(building, sync_name, snapshot, key)
             if target.exists():
@@ -119,55 +112,18 @@ class FilesDestination:
             return None
         folder = self.folder / link.readlink()
         try:
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            sizes_agree = all(
-                (folder / name).stat().st_size == written["bytes"] for name, written in manifest["files"].items()
-            )
-            if not sizes_agree:
+            manifest = read_manifest((folder / MANIFEST).read_bytes())
+            if manifest is None or any((folder / name).stat().st_size != manifest.size(name) for name in FILES):
                 return None
-            return Receipt(
-                manifest["sync_run_id"], manifest["files"]["members.csv"]["rows"], folder / "members.parquet"
-            )
-        except (OSError, ValueError, KeyError):
+        except OSError:
             return None
+        return Receipt(manifest.key, manifest.member_count, folder / MEMBERS)
 
     def _deliveries(self, sync_name: str) -> Path:
         return self.folder / ".deliveries" / sync_name
 
     def _write(self, folder: Path, sync_name: str, snapshot: Snapshot, key: str) -> None:
-        warehouse = snapshot.warehouse
-        members = folder / "members.parquet"
-        warehouse.run(
-            f"copy (select * from ({snapshot.members_sql}) order by customer_id) to {literal(str(members))}"
-            " (format parquet, compression zstd)"
-        )
-        _write_csv(warehouse, f"select * from read_parquet({literal(str(members))})", folder / "members.csv")
-        _write_csv(
-            warehouse,
-            f"select * from ({snapshot.changes_sql}) order by operation, customer_id",
-            folder / "changes.csv",
-        )
-        member_count = warehouse.scalar(f"select count(*) from read_parquet({literal(str(members))})")
-        rows = {
-            "members.csv": member_count,
-            "members.parquet": member_count,
-            "changes.csv": warehouse.scalar(f"select count(*) from ({snapshot.changes_sql})"),
-        }
-        files: dict[str, dict[str, Any]] = {}
-        for name, count in rows.items():
-            path = folder / name
-            path.chmod(0o640)
-            files[name] = {"rows": count, "bytes": path.stat().st_size, "sha256": _sha256(path)}
-        manifest = folder / "manifest.json"
-        described = {
-            "sync": sync_name,
-            "sync_run_id": key,
-            **snapshot.facts,
-            "delivered_at": snapshot.delivered_at.replace(tzinfo=UTC).isoformat(),
-            "files": files,
-        }
-        manifest.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-        manifest.chmod(0o640)
+        write_delivery(folder, sync_name, snapshot, key)
         for path in (*folder.iterdir(), folder):
             _fsync(path)
 
@@ -176,26 +132,6 @@ class FilesDestination:
         newest_first = sorted(others, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
         for stale in newest_first[KEPT - 1 :]:
             shutil.rmtree(stale)
-
-
-def _write_csv(warehouse: Warehouse, sql: str, path: Path) -> None:
-    """A CSV whose text cells no spreadsheet runs as formulas; numbers, times and truth values are no text."""
-    columns = warehouse.rows(f"describe {sql}")
-    cells = []
-    for name, kind, *_ in columns:
-        cell = quoted(name)
-        if kind.startswith(("VARCHAR", "ENUM")):
-            harmless = f" and not regexp_matches({cell}, '{PHONE}')" if name == "phone" else ""
-            cell = (
-                f"case when regexp_matches({cell}, '{FORMULA}'){harmless} then '''' || {cell} else {cell} end as {cell}"
-            )
-        cells.append(cell)
-    warehouse.run(f"copy (select {', '.join(cells)} from ({sql})) to {literal(str(path))} (format csv, header)")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fsync(path: Path) -> None:
