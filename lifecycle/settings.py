@@ -127,7 +127,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Part(BaseModel):
     """A part of the settings; a key it does not know is an error, never ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # An error names the setting and what is wrong with it; what stood there may be a secret.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Source(Part):

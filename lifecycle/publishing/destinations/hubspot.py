@@ -20,7 +20,7 @@ from functools import cached_property, partial
 from typing import Any, ClassVar, Never
 from urllib.parse import quote
 
-from pydantic import ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.destinations import Health
@@ -66,7 +66,6 @@ class HubSpot:
 
     class Options(Part):
         # A message about a wrong setting shows what was set, and that may be the secret.
-        model_config = ConfigDict(hide_input_in_errors=True)
 
         token: SecretStr
         """Access token of an app that is installed in the account (a private app, for one)."""

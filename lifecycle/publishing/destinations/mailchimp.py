@@ -21,7 +21,7 @@ from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, Never
 from urllib.parse import quote
 
-from pydantic import ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.destinations import Health
@@ -80,7 +80,6 @@ class Mailchimp:
 
     class Options(Part):
         # A message about a wrong setting shows what was set, and that may be the secret.
-        model_config = ConfigDict(hide_input_in_errors=True)
 
         api_key: SecretStr
         """An API key, with the data centre that it ends with: ``…-us6``."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, SecretStr, model_validator
+from pydantic import SecretStr, model_validator
 
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.destinations import Health
@@ -77,7 +77,6 @@ class S3Destination:
 
     class Options(Part):
         # A message about a wrong setting shows what was set, and that may be the secret.
-        model_config = ConfigDict(hide_input_in_errors=True)
 
         bucket: str
         """The bucket; it has to be there."""

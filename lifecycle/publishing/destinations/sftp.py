@@ -21,7 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from pydantic import ConfigDict, SecretStr, model_validator
+from pydantic import SecretStr, model_validator
 
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.destinations import Health
@@ -70,7 +70,6 @@ class SftpDestination:
 
     class Options(Part):
         # A message about a wrong setting shows what was set, and that may be the secret.
-        model_config = ConfigDict(hide_input_in_errors=True)
 
         host: str
         """The server's name."""
