@@ -90,11 +90,12 @@ metricflow: $(READY) ## Let MetricFlow (`mf query`) read what the example has pu
 	echo "  export DBT_PROFILES_DIR=metricflow LIFECYCLE_PUBLICATION=$$publication"
 	echo '  ../$(BIN)/mf query --metrics net_revenue --group-by metric_time__month'
 
-bench: $(READY) ## Measure whole runs, identity resolution, stages and attribution against their limits (some 35 minutes)
+bench: $(READY) ## Measure whole runs, identity, models, stages and attribution against their limits (some 40 minutes)
 	@$(BIN)/python examples/complete_journey/prepare.py
 	failed=
 	$(BIN)/python benchmarks/run.py || failed=1
 	$(BIN)/python benchmarks/identity.py || failed=1
+	$(BIN)/python benchmarks/models.py || failed=1
 	$(BIN)/python benchmarks/stages.py || failed=1
 	$(BIN)/python benchmarks/attribution.py || failed=1
 	test -z "$$failed"

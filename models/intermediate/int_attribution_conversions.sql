@@ -7,20 +7,24 @@ orders as (select * from {{ ref('int_orders') }}),
 
 settings as (select * from {{ ref('stg_metric_settings') }}),
 
-paid_orders as (
+first_moments as (
     select
-        order_key,
-        row_number() over (
-            partition by customer_id order by ordered_at asc nulls last, order_key asc nulls last
-        ) as paid_number
+        customer_id,
+        min(ordered_at) as ordered_at
     from orders
     where is_paid and customer_id is not null
+    group by customer_id
 ),
 
+-- Of several orders of that moment the first by name.
 first_orders as (
-    select order_key
-    from paid_orders
-    where paid_number = 1
+    select min(orders.order_key) as order_key
+    from orders
+    inner join first_moments
+        on orders.customer_id = first_moments.customer_id
+        and orders.ordered_at = first_moments.ordered_at
+    where orders.is_paid
+    group by orders.customer_id
 ),
 
 orders_marked as (

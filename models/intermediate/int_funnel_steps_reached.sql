@@ -5,7 +5,29 @@ with
 
 attempts as (select * from {{ ref('int_funnel_attempts') }}),
 
-later_events as (select * from {{ ref('int_funnel_events') }} where step_number > 1),
+later_steps as (select * from {{ ref('int_funnel_events') }} where step_number > 1),
+
+-- Most orders are placed by people who are in no attempt just then: they need not be put in order.
+spans as (
+    select
+        customer_id,
+        funnel_name,
+        min(began_at) as first_began_at,
+        max(ends_at) as last_ends_at
+    from attempts
+    group by customer_id, funnel_name
+),
+
+later_events as (
+    select later_steps.*
+    from later_steps
+    inner join spans
+        on later_steps.customer_id = spans.customer_id
+        and later_steps.funnel_name = spans.funnel_name
+    where
+        later_steps.occurred_at >= spans.first_began_at
+        and later_steps.occurred_at < spans.last_ends_at
+),
 
 moments as (
     select

@@ -348,6 +348,7 @@ def test_every_mart_is_measured_in_one_part(script: Any) -> None:
     }
     assert set(marts) <= set(parts)
     assert {parts[name] for name, folders in marts.items() if "metrics" in folders} == {"metrics"}
+    assert parts["seg_lapsed"] == "segments"
     assert (parts["int_timeline"], parts["customer_360"], parts["int_attribution_paths"]) == (
         "history",
         "customer 360",
