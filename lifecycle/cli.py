@@ -328,11 +328,13 @@ def plan(
     """
     from lifecycle.errors import EXIT_GATE_STOPPED, GateStoppedError
     from lifecycle.publishing.plan import plan_all, render
+    from lifecycle.publishing.retirement import print_left_lists
 
     settings = _settings(config)
     _check_segment(settings, segment)
     attempts = plan_all(settings, now=datetime.now(UTC), segment=segment)
     render(attempts, _console())
+    print_left_lists(_console(), settings)
     errors = [attempt.error for attempt in attempts if attempt.error is not None]
     if any(not isinstance(error, GateStoppedError) for error in errors):
         raise typer.Exit(EXIT_ERROR)
@@ -427,6 +429,31 @@ def approve(
     settings = _settings(config)
     approve_plan(settings, plan_id, reason, now=datetime.now(UTC))
     _console().print(f"plan {plan_id} may be sent: lifecycle publish")
+
+
+@publish_app.command()
+def retire(
+    name: Annotated[str, typer.Argument(metavar="LIST", help="A list that no sync keeps any more.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, only say what would be done.")] = False,
+    config: ConfigOption = None,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> None:
+    """Take everybody off a list that no sync keeps any more; who was put there by others stays.
+
+    Example: lifecycle publish retire lapsed_to_newsletter --yes
+    """
+    from lifecycle.publishing.retirement import left_lists
+    from lifecycle.publishing.retirement import retire as retire_list
+
+    settings = _settings(config)
+    left = next((one for one in left_lists(settings) if one.sync_name == name), None)
+    if left is not None and not yes:
+        _console().print(
+            f"{left.member_count:,} members would be taken off at '{left.destination_name}': add --yes", highlight=False
+        )
+        return
+    sent = retire_list(settings, name, now=datetime.now(UTC))
+    _console().print(f"{name}: {sent.removed_count:,} taken off", highlight=False)
 
 
 @destinations_app.command("list")

@@ -153,6 +153,14 @@ class MemberWork(Work):
                         self._put_on(run, chunk, outgoing)
         self._poll(run)
 
+    def take_off(self, run: Run) -> None:
+        """Send a plan that does nothing but take people off."""
+        self._poll(run)
+        self._requeue(run)
+        for chunk in self._chunks(run, ("remove",)):
+            self._take_off(run, chunk)
+        self._poll(run)
+
     def _requeue(self, run: Run) -> None:
         """What was on its way when a delivery ended is sent again: nothing the engine sends has a second effect."""
         with open_ledger(self.settings) as ledger:

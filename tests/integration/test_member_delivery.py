@@ -17,11 +17,14 @@ from typing import Any
 
 import pytest
 from listed_company import ListedCompany, emails, leaves, no_consent, publish_only_what_syncs_read
+from rich.console import Console
 
 from lifecycle.errors import GateStoppedError, LifecycleError
 from lifecycle.publishing import destinations, member_work
+from lifecycle.publishing.apply import deliver_all
 from lifecycle.publishing.guards import approve
 from lifecycle.publishing.ledger import SYNC_MEMBERS, SYNC_RUNS, open_ledger
+from lifecycle.publishing.retirement import left_lists, print_left_lists, retire
 from lifecycle.settings import Guards
 from tests.contracts.plain_list import PlainList, PlainListServer
 
@@ -258,6 +261,62 @@ def test_another_list_is_filled_only_when_a_person_agrees_and_the_old_one_is_lef
     finally:
         PlainList.ensure_list = original  # type: ignore[method-assign]
     assert set(tool.server.lists["other"]) == set(tool.server.lists[old]) == LAPSED
+
+
+def test_a_sync_that_is_taken_out_leaves_its_list_until_somebody_retires_it(
+    tool: Tool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tool.publish()
+    tool.deliver()
+    tool.list["by.hand@example.com"] = {}
+    everybody = dict(tool.list)
+    old = tool.sync.key
+    assert left_lists(tool.settings) == []
+    tool.settings = tool.settings.model_copy(update={"syncs": []})
+    assert deliver_all(tool.settings, now=tool.now) == []
+    assert tool.list == everybody
+    print_left_lists(Console(width=200), tool.settings)
+    said = capsys.readouterr().out
+    assert "no sync keeps this list any more; its 4 members stay at 'tool'" in said
+    assert f"lifecycle publish retire {old}" in said
+
+    sent = retire(tool.settings, old, now=tool.now)
+    assert (sent.removed_count, sent.stray_count) == (4, 1)
+    assert set(tool.list) == {"by.hand@example.com"}
+    with open_ledger(tool.settings) as ledger:
+        reasons = ledger.rows(
+            f"select distinct reason, outcome from ({SYNC_MEMBERS.format(ledger='')}) where operation = 'remove'"
+        )
+    assert reasons == [("sync_removed", "applied")]
+    with pytest.raises(LifecycleError, match=r"there is no list 'lapsed_to_tool' that no sync keeps"):
+        retire(tool.settings, old, now=tool.now)
+
+
+def test_an_interrupted_retirement_goes_on_and_a_destination_that_is_gone_is_said(tool: Tool) -> None:
+    tool.publish()
+    tool.deliver()
+    without = tool.settings.model_copy(update={"syncs": []})
+    tool.server.is_write = lambda request: request.method == "DELETE"  # type: ignore[method-assign]
+    tool.server.fail_next("lost_answer", times=15)
+    with pytest.raises(LifecycleError, match="4 of 4 changes are not proved yet"):
+        retire(without, tool.sync.key, now=tool.now)
+    tool.server.faults.clear()
+    nowhere = without.model_copy(update={"destinations": []})
+    with pytest.raises(LifecycleError, match=r"its destination 'tool' is not in the settings any more"):
+        retire(nowhere, tool.sync.key, now=tool.now)
+    retire(without, tool.sync.key, now=tool.now)
+    assert tool.list == {}
+    assert tool.ledger(
+        "select count(*) from runs where plan_id in (select plan_id from plans where kind = 'retirement')"
+    ) == [(1,)]
+
+
+def test_a_list_that_a_sync_keeps_is_not_retired(tool: Tool) -> None:
+    tool.publish()
+    tool.deliver()
+    with pytest.raises(LifecycleError, match="A list that a sync keeps empties with its segment"):
+        retire(tool.settings, tool.sync.key, now=tool.now)
+    assert set(tool.list) == LAPSED
 
 
 def test_a_guard_holds_the_list_and_withdrawals_go_through(tool: Tool) -> None:

@@ -17,6 +17,7 @@ COMMANDS = [
     ["plan"],
     ["publish"],
     ["publish", "approve"],
+    ["publish", "retire"],
     ["quarantine", "list"],
     ["quarantine", "show"],
     ["quarantine", "requeue"],
