@@ -111,7 +111,7 @@ lint: $(READY) ## ruff, mypy and sqlfluff
 	$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 $(SQL_FILES)
 
 pytest: $(READY) data $(OLD_CLIENT)/ready
-	@$(BIN)/pytest
+	@$(BIN)/pytest -m "not servers"
 
 format: $(READY) ## Rewrite Python and SQL into the house format
 	@$(BIN)/ruff check --fix .
