@@ -265,15 +265,16 @@ def deliver_to_earlier_ada(settings: Settings) -> None:
     """The ledger after a list took Ada under the id that she had before."""
     with open_ledger(settings) as ledger:
         ledger.run(
-            "insert into deliveries values ('lapsed_to_drop', 'drop', ?, 'p', 'e', 'plan-1', '2024-02-05 06:00:00')",
+            "insert into deliveries values ('lapsed_to_drop', 'drop', ?, 'p', 'e', 'plan-1', '2024-02-05 06:00:00',"
+            " null, null)",
             [SECOND_ADA],
         )
         ledger.run(
             "insert into runs values ('sync-1', 'lapsed_to_drop', 'lapsed', 'drop', 'run-0', 'plan-1',"
-            " '2024-02-05 05:59:00', '2024-02-05 06:00:00', 1, 0, 1, 0, 0, 0, 0, 'delivered')"
+            " '2024-02-05 05:59:00', '2024-02-05 06:00:00', 1, 0, 1, 0, 0, 0, 0, 'delivered', null, null)"
         )
         ledger.run(
             "insert into plan_items values ('plan-1', ?, 'add', 'entered', 'no order for 90 days', '2024-01-30',"
-            " 'p', 'applied', 1, null)",
+            " 'p', 'applied', 1, null, null)",
             [SECOND_ADA],
         )

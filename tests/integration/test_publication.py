@@ -419,9 +419,11 @@ def test_the_ledgers_tables_are_published_and_empty_before_the_first_delivery(se
     with open_ledger(settings) as ledger:
         ledger.run(
             "insert into runs values ('s-1', 's', 'lapsed', 'drop', 'run-1', 'p', '2024-01-01', '2024-01-01', 3, 1, 1,"
-            " 1, 0, 0, 0, 'delivered')"
+            " 1, 0, 0, 0, 'delivered', null, null)"
         )
-        ledger.run("insert into plan_items values ('p', 'c1', 'add', 'entered', null, null, 'x', 'applied', 1, null)")
+        ledger.run(
+            "insert into plan_items values ('p', 'c1', 'add', 'entered', null, null, 'x', 'applied', 1, null, null)"
+        )
     second = publish(settings, 2)
     with open_duckdb(second.database, read_only=True) as public:
         assert public.rows("select sync_run_id, added_count, outcome from ops.sync_runs") == [("s-1", 1, "delivered")]
