@@ -213,7 +213,7 @@ class DestinationContract(ABC):
             {
                 "email": f"person{number:04d}@example.com",
                 "phone": f"+4930{1_000_000 + number}",
-                "contact_id": f"c{number}",
+                "contact_id": f"contact-{number:04d}",
             },
         )
 
