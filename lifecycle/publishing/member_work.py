@@ -25,7 +25,16 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.batches import cut, scrub, send_batch
-from lifecycle.publishing.destinations.members import Encoded, Item, ListSpec, Member, Outcome, RemoteList, Veto
+from lifecycle.publishing.destinations.members import (
+    Encoded,
+    Item,
+    ListSpec,
+    Member,
+    Outcome,
+    RemoteList,
+    Veto,
+    applies_later,
+)
 from lifecycle.publishing.ledger import UNPROVEN, open_ledger, utc
 from lifecycle.publishing.plan import PII, PUBLIC, attached, desired_sql, list_sql
 from lifecycle.publishing.seal import Sealer
@@ -530,6 +539,12 @@ class MemberWork(Work):
             for handle, members in waiting.items():
                 known = [self.sealer.open(one.sealed or b"") for one in members]
                 items = [Item(key, {}, remote_id) for key, remote_id in known]
+                if not applies_later(self.destination):
+                    raise LifecycleError(
+                        "members were accepted for later by a tool that applies at once",
+                        where=f"destination '{self.destination.name}'",
+                        remedy="This is a mistake of the destination; its contract tests show it.",
+                    )
                 found = self.destination.poll(self.remote, handle, items)
                 if found is not None:
                     operation = "remove" if members[0].operation == "remove" else "add"

@@ -40,6 +40,7 @@ from lifecycle.publishing.destinations.members import (
     Outcome,
     RemoteList,
     Veto,
+    applies_later,
 )
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -267,6 +268,7 @@ class DestinationContract(ABC):
 
     def polled(self, destination: MemberDestination, remote: RemoteList, handle: str, item: Item) -> Outcome:
         for _ in range(50):
+            assert applies_later(destination)
             found = destination.poll(remote, handle, [item])
             if found is not None:
                 return found.outcomes[0]

@@ -112,14 +112,8 @@ class PlainList:
 
         return batch_outcome(len(items), call, code=lambda content: (content or {}).get("code", ""))
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        raise NotImplementedError("nothing is applied later")
-
     def read_back(self, remote: RemoteList) -> Iterator[str]:
         yield from self._api.call("GET", f"lists/{remote.list_id}/members").content
-
-    def erase(self, items: Sequence[Item]) -> BatchOutcome:
-        raise NotImplementedError("the tool knows nobody beyond its lists")
 
 
 class PlainListServer(ToolServer):

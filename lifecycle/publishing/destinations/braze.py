@@ -233,15 +233,16 @@ class Braze:
             remedy="Take key and REST endpoint from the same workspace (Settings > APIs and Identifiers).",
         )
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        raise NotImplementedError("Braze gives no handle to ask with")
-
     def read_back(self, remote: RemoteList) -> None:
         """None: Braze tells neither who has an attribute nor who is in a group."""
 
     def erase(self, items: Sequence[Item]) -> BatchOutcome:
         if self.identifier == "email":
-            raise NotImplementedError("a profile is not forgotten by its email")
+            raise LifecycleError(
+                "Braze forgets profiles by their id, and this destination knows people by email",
+                where=f"destination '{self.name}'",
+                remedy="Say `identifier: customer_id`, or delete them at Braze.",
+            )
         outcomes: list[Outcome] = []
         for start in range(0, len(items), ERASED_PER_CALL):
             part = items[start : start + ERASED_PER_CALL]

@@ -157,9 +157,6 @@ class Brevo:
 
         return batch_outcome(len(items), call, code=_code)
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        raise NotImplementedError("nothing is applied later")
-
     def read_back(self, remote: RemoteList) -> Iterator[str]:
         with self._telling():
             self._list(remote.list_id)

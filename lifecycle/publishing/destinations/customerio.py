@@ -302,9 +302,6 @@ class CustomerIo:
             raise
         return APPLIED if isinstance(answer.content, Mapping) else Outcome("unknown", "no_answer")
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        raise NotImplementedError("Customer.io gives no handle to ask with")
-
     def read_back(self, remote: RemoteList) -> Iterator[str] | None:
         return None if self._app is None else self._members(self._app, remote)
 

@@ -417,9 +417,6 @@ class GoogleAds:
     def read_back(self, remote: RemoteList) -> None:
         """Google tells an estimate of whom it could match, days later: that is no proof of who was sent."""
 
-    def erase(self, items: Sequence[Item]) -> BatchOutcome:
-        raise NotImplementedError("Google Ads knows nobody beyond its lists")
-
 
 def _identifiers(key: str) -> list[dict[str, str]]:
     hashes = Hashes.of_key(key)

@@ -167,9 +167,6 @@ class HubSpot:
         change = self._take_off if operation == "remove" else self._put_on
         return batch_outcome(len(items), lambda: change(remote, items), code=_code)
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        raise NotImplementedError("HubSpot applies what it accepts")
-
     def read_back(self, remote: RemoteList) -> Iterator[str]:
         """Emails of the members; a contact without one is given by its record id."""
         after: str | None = None

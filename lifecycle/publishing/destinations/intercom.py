@@ -288,9 +288,6 @@ class Intercom:
                 return
             pagination = {**pagination, "starting_after": after}
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        raise NotImplementedError("nothing is applied later")
-
     def read_back(self, remote: RemoteList) -> Iterator[str]:
         if self._asked(lambda: self._tag(remote.list_id)) is None:
             raise self._gone(remote.list_id)
@@ -298,9 +295,6 @@ class Intercom:
         while (contact := self._asked(lambda: next(contacts, None))) is not None:
             # A contact without the identifier was tagged by others; it is told apart by Intercom's own id.
             yield self._key(contact) or f"contact_{contact.get('id')}"
-
-    def erase(self, items: Sequence[Item]) -> BatchOutcome:
-        raise NotImplementedError("contacts are not deleted")
 
 
 def _mapping(content: Any) -> Mapping[str, Any]:

@@ -211,9 +211,6 @@ class Mailchimp:
         change = self._untag if operation == "remove" else self._tag_all
         return batch_outcome(len(items), lambda: change(remote, items), code=_title)
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        raise NotImplementedError("Mailchimp applies what it accepts")
-
     def read_back(self, remote: RemoteList) -> Iterator[str]:
         """Emails of everybody with the tag, whatever their status."""
         everybody = {f"include_{status}": "true" for status in ("cleaned", "transactional", "unsubscribed")}

@@ -192,9 +192,6 @@ class Mailman:
                 break
         return BatchOutcome(tuple(outcomes))
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        raise NotImplementedError("nothing is applied later")
-
     def read_back(self, remote: RemoteList) -> Iterator[str]:
         page, total = 1, 1
         while (page - 1) * PAGE < total:
@@ -208,9 +205,6 @@ class Mailman:
             except (KeyError, TypeError):
                 raise self._strange() from None
             page += 1
-
-    def erase(self, items: Sequence[Item]) -> BatchOutcome:
-        raise NotImplementedError("a person of Mailman may be on lists that are none of ours")
 
     def _added(self, remote: RemoteList, item: Item) -> BatchOutcome:
         asked = {

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from typing_extensions import TypeIs
+
 if TYPE_CHECKING:
     from lifecycle.publishing.destinations import Health
 
@@ -207,11 +209,24 @@ class MemberDestination(Protocol):
     def send(self, remote: RemoteList, operation: Operation, items: Sequence[Item], key: str) -> BatchOutcome:
         """One call, or as few as the tool allows. ``key`` is the same when the same batch is sent again."""
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        """What became of accepted members; None while the tool still works on it."""
-
     def read_back(self, remote: RemoteList) -> Iterator[str] | int | None:
         """The keys on the list, their number, or None where the tool tells neither."""
 
+
+class LaterDestination(MemberDestination, Protocol):
+    """A tool that accepts now and applies later (``is_asynchronous``)."""
+
+    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
+        """What became of accepted members; None while the tool still works on it."""
+
+
+class ForgettingDestination(MemberDestination, Protocol):
+    """A tool that can forget a person altogether (``erases``)."""
+
     def erase(self, items: Sequence[Item]) -> BatchOutcome:
-        """Forget these people altogether. Called only where the capabilities say so."""
+        """Forget these people altogether."""
+
+
+def applies_later(destination: MemberDestination) -> TypeIs[LaterDestination]:
+    """Whether the tool has to be asked what became of what it accepted."""
+    return destination.capabilities.is_asynchronous

@@ -296,14 +296,8 @@ class Meta:
 
         return batch_outcome(len(items), call)
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        raise NotImplementedError("Meta tells nothing later")
-
     def read_back(self, remote: RemoteList) -> None:
         """Meta tells between which two numbers an audience's size lies: that is no proof of who is in it."""
-
-    def erase(self, items: Sequence[Item]) -> BatchOutcome:
-        raise NotImplementedError("Meta keeps nobody beyond its audiences")
 
 
 def _outcome_of(content: Any, rows: Sequence[Hashes]) -> BatchOutcome:

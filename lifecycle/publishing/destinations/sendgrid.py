@@ -190,9 +190,6 @@ class SendGrid:
             answer = self._api.call("GET", f"v3/marketing/lists/{quote(remote.list_id)}/contacts/count")
             return int(_content(answer, "contact_count")["contact_count"])
 
-    def erase(self, items: Sequence[Item]) -> BatchOutcome:
-        raise NotImplementedError("contacts are never deleted from here")
-
     def _upsert(self, remote: RemoteList, operation: Operation, items: Sequence[Item]) -> BatchOutcome:
         fields = self._custom_fields(sorted({name for item in items for name in item.body["custom"]}))
         contacts = []

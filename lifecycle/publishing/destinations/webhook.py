@@ -181,14 +181,8 @@ class Webhook:
 
         return batch_outcome(len(items), call, code=_code)
 
-    def poll(self, remote: RemoteList, handle: str, items: Sequence[Item]) -> BatchOutcome | None:
-        raise NotImplementedError("a receiver's 2xx is its last word")
-
     def read_back(self, remote: RemoteList) -> None:
         """A receiver is not asked who is on its list."""
-
-    def erase(self, items: Sequence[Item]) -> BatchOutcome:
-        raise NotImplementedError("receivers are told who leaves, and no more")
 
     def _call(self, key: str, kind: str, content: Mapping[str, Any]) -> Answer:
         """Send an event until there is an answer, each time signed with the time of the attempt."""
