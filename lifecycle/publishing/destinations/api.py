@@ -288,3 +288,10 @@ def batch_outcome(count: int, call: Callable[[], BatchOutcome], *, code: Callabl
 
 def _is_here(host: str | None) -> bool:
     return host in ("localhost", "127.0.0.1", "::1")
+
+
+def content_of(answer: Answer, name: str = "") -> dict[str, Any]:
+    """What an answer holds. One without what was asked for proves nothing, least of all that nobody is there."""
+    if not isinstance(answer.content, dict) or (name and name not in answer.content):
+        raise UncertainError("no_answer")
+    return answer.content

@@ -7,13 +7,10 @@ Does not belong here: blocklists. Who is blocklisted for emails stays so, on a l
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -22,7 +19,14 @@ from pydantic import SecretStr
 
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.destinations import Health
-from lifecycle.publishing.destinations.api import Answer, Api, BusyError, RefusedError, UncertainError, batch_outcome
+from lifecycle.publishing.destinations.api import (
+    Api,
+    BusyError,
+    RefusedError,
+    UncertainError,
+    batch_outcome,
+    content_of,
+)
 from lifecycle.publishing.destinations.members import (
     ALREADY,
     APPLIED,
@@ -37,6 +41,7 @@ from lifecycle.publishing.destinations.members import (
     Outcome,
     RemoteList,
     Veto,
+    plain,
 )
 from lifecycle.settings import Part, Settings
 
@@ -136,7 +141,7 @@ class Brevo:
             if not found:
                 body = {"name": spec.sync_name, "folderId": self.folder_id}
                 made = self._api.call("POST", "contacts/lists", json=body, is_idempotent=False)
-                found = [_content(made, "id")["id"]]
+                found = [content_of(made, "id")["id"]]
             return RemoteList(str(found[0]), spec.sync_name)
 
     def encode(self, member: Member) -> Encoded | Veto:
@@ -147,7 +152,7 @@ class Brevo:
             return Veto("already_hashed", "Brevo takes no hashes")
         if not _EMAIL.fullmatch(email):
             return Veto("bad_email", "this is no email address")
-        values = {name.upper(): _plain(value) for name, value in member.attributes.items()}
+        values = {name.upper(): plain(value) for name, value in member.attributes.items()}
         return Encoded(email, {name: value for name, value in values.items() if value is not None})
 
     def send(self, remote: RemoteList, operation: Operation, items: Sequence[Item], key: str) -> BatchOutcome:
@@ -213,7 +218,7 @@ class Brevo:
                     raise BusyError from None
                 raise
             # 201 with an id: made; 204: was there and is as asked. Whatever else is no answer.
-            is_made = answer.status == 201 and bool(_content(answer, "id"))
+            is_made = answer.status == 201 and bool(content_of(answer, "id"))
             return BatchOutcome((APPLIED if is_made or answer.status == 204 else Outcome("unknown", "no_answer"),))
 
         return batch_outcome(1, call, code=_code).outcomes[0]
@@ -240,7 +245,7 @@ class Brevo:
             if error.status == 400 and _NOBODY.search(str((error.content or {}).get("message"))):
                 return set()
             raise
-        content = _content(answer)
+        content = content_of(answer)
         told = content.get("contacts", content)
         if not isinstance(told.get("success"), list):
             raise UncertainError("no_answer")
@@ -253,13 +258,13 @@ class Brevo:
             if error.status != 404:
                 raise
             return False
-        return int(remote.list_id) in _content(answer, "listIds")["listIds"]
+        return int(remote.list_id) in content_of(answer, "listIds")["listIds"]
 
     def _kinds(self, names: set[str]) -> dict[str, str]:
         """Types of attributes by name. Brevo ignores one that it does not know, so that is found out here."""
         if not names:
             return {}
-        listed = _content(self._api.call("GET", "contacts/attributes"), "attributes")["attributes"]
+        listed = content_of(self._api.call("GET", "contacts/attributes"), "attributes")["attributes"]
         known = {one["name"]: one.get("type", "") for one in listed if one["category"] in ("normal", "category")}
         if missing := sorted(names - known.keys()):
             raise LifecycleError(
@@ -291,7 +296,7 @@ class Brevo:
         """All entries of a listing, oldest first, or those of a name."""
         offset = 0
         while True:
-            content = _content(self._api.call("GET", path, params={"limit": size, "offset": offset, "sort": "asc"}))
+            content = content_of(self._api.call("GET", path, params={"limit": size, "offset": offset, "sort": "asc"}))
             if "count" not in content:
                 raise UncertainError("no_answer")
             page = content.get(what) or []
@@ -302,7 +307,7 @@ class Brevo:
 
     def _list(self, list_id: str) -> RemoteList:
         try:
-            found = _content(self._api.call("GET", f"contacts/lists/{quote(list_id)}"), "id")
+            found = content_of(self._api.call("GET", f"contacts/lists/{quote(list_id)}"), "id")
         except RefusedError as error:
             if error.status != 404:
                 raise
@@ -325,24 +330,6 @@ class Brevo:
         except (BusyError, UncertainError):
             remedy = "Publish again later: nothing is lost."
             raise LifecycleError("Brevo does not answer", where=self._where, remedy=remedy) from None
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: numbers as numbers, days and moments (UTC) as ISO 8601."""
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        value = float(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _content(answer: Answer, name: str = "") -> dict[str, Any]:
-    """What an answer holds. One without what was asked for proves nothing, least of all that nobody is there."""
-    if not isinstance(answer.content, dict) or (name and name not in answer.content):
-        raise UncertainError("no_answer")
-    return answer.content
 
 
 def _code(content: Any) -> str:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs, quote, urlsplit
@@ -38,6 +36,7 @@ from lifecycle.publishing.destinations.members import (
     Outcome,
     RemoteList,
     Veto,
+    plain,
 )
 from lifecycle.settings import Part, Settings
 
@@ -169,7 +168,7 @@ class Klaviyo:
         key = self._key(member)
         if isinstance(key, Veto):
             return key
-        values = {name: _plain(value) for name, value in member.attributes.items()}
+        values = {name: plain(value) for name, value in member.attributes.items()}
         fields: dict[str, Any] = {name: values[name] for name in OWN_FIELDS if values.get(name) is not None}
         properties = {name: value for name, value in values.items() if name not in OWN_FIELDS}
         if kept := {name: value for name, value in properties.items() if value is not None}:
@@ -382,17 +381,6 @@ def _phone(value: str) -> str | Veto:
     if not phonenumbers.is_valid_number(number):
         return Veto("bad_phone", "there is no such phone number")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: numbers as numbers, days and moments (UTC) as ISO 8601."""
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        value = float(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _quoted(value: str) -> str:

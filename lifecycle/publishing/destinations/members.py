@@ -10,8 +10,11 @@ name and no secret may stand in them (the engine takes out what it knows, a dest
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from typing_extensions import TypeIs
@@ -230,3 +233,14 @@ class ForgettingDestination(MemberDestination, Protocol):
 def applies_later(destination: MemberDestination) -> TypeIs[LaterDestination]:
     """Whether the tool has to be asked what became of what it accepted."""
     return destination.capabilities.is_asynchronous
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: numbers as numbers, days and moments (UTC) as ISO 8601."""
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        value = float(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -23,7 +23,14 @@ from pydantic import SecretStr
 
 from lifecycle.errors import LifecycleError
 from lifecycle.publishing.destinations import Health
-from lifecycle.publishing.destinations.api import Answer, Api, BusyError, RefusedError, UncertainError, batch_outcome
+from lifecycle.publishing.destinations.api import (
+    Api,
+    BusyError,
+    RefusedError,
+    UncertainError,
+    batch_outcome,
+    content_of,
+)
 from lifecycle.publishing.destinations.members import (
     ALREADY,
     APPLIED,
@@ -140,7 +147,7 @@ class SendGrid:
                 )
             if not found:
                 body = {"name": spec.sync_name}
-                found = [_content(self._api.call("POST", "v3/marketing/lists", json=body, is_idempotent=False), "id")]
+                found = [content_of(self._api.call("POST", "v3/marketing/lists", json=body, is_idempotent=False), "id")]
             return RemoteList(found[0]["id"], spec.sync_name, found[0].get("contact_count"))
 
     def encode(self, member: Member) -> Encoded | Veto:
@@ -188,7 +195,7 @@ class SendGrid:
         with self._telling():
             self._list(remote.list_id)
             answer = self._api.call("GET", f"v3/marketing/lists/{quote(remote.list_id)}/contacts/count")
-            return int(_content(answer, "contact_count")["contact_count"])
+            return int(content_of(answer, "contact_count")["contact_count"])
 
     def _upsert(self, remote: RemoteList, operation: Operation, items: Sequence[Item]) -> BatchOutcome:
         fields = self._custom_fields(sorted({name for item in items for name in item.body["custom"]}))
@@ -201,12 +208,12 @@ class SendGrid:
                 }
             contacts.append(contact)
         body = {"list_ids": [remote.list_id], "contacts": contacts}
-        job_id = _content(self._api.call("PUT", "v3/marketing/contacts", json=body), "job_id")["job_id"]
+        job_id = content_of(self._api.call("PUT", "v3/marketing/contacts", json=body), "job_id")["job_id"]
         return BatchOutcome.all(Outcome("accepted", handle=f"{operation} {job_id}"), len(items))
 
     def _came_of(self, remote: RemoteList, operation: str, job_id: str, keys: Sequence[str]) -> BatchOutcome | None:
         """What came of an upsert. A file elsewhere names those who failed, so the contacts themselves are asked."""
-        job = _content(self._api.call("GET", f"v3/marketing/contacts/imports/{quote(job_id)}"), "status")
+        job = content_of(self._api.call("GET", f"v3/marketing/contacts/imports/{quote(job_id)}"), "status")
         if job["status"] not in ("completed", "errored", "failed"):
             return None
         is_clean = job["status"] == "completed"
@@ -255,7 +262,7 @@ class SendGrid:
                 raise
             half = len(ids) // 2
             return {**self._delete(remote, ids[:half]), **self._delete(remote, ids[half:])} if half else {}
-        return dict.fromkeys(ids, f"remove {_content(answer, 'job_id')['job_id']}")
+        return dict.fromkeys(ids, f"remove {content_of(answer, 'job_id')['job_id']}")
 
     def _contacts(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The contacts of those addresses that SendGrid finds."""
@@ -268,7 +275,7 @@ class SendGrid:
                 if error.status != 404:
                     raise
                 continue
-            result = _content(answer, "result")["result"]
+            result = content_of(answer, "result")["result"]
             for key in part:
                 # Whoever is not found is named, too. An address without a word about it proves nothing.
                 if "contact" in result.get(key, {}):
@@ -282,7 +289,7 @@ class SendGrid:
         if not names:
             return {}
         answer = self._api.call("GET", "v3/marketing/field_definitions")
-        known = {one["name"].lower(): (one["id"], one["field_type"]) for one in _content(answer)["custom_fields"]}
+        known = {one["name"].lower(): (one["id"], one["field_type"]) for one in content_of(answer)["custom_fields"]}
         if missing := [name for name in names if name.lower() not in known]:
             raise LifecycleError(
                 f"SendGrid has no custom field for {', '.join(missing)}",
@@ -309,7 +316,7 @@ class SendGrid:
         token = ""
         while True:
             asked = {"page_size": 1_000} | ({"page_token": token} if token else {})
-            content = _content(self._api.call("GET", "v3/marketing/lists", params=asked), "result")
+            content = content_of(self._api.call("GET", "v3/marketing/lists", params=asked), "result")
             yield from content["result"]
             following = urlsplit((content.get("_metadata") or {}).get("next") or "").query
             before, token = token, parse_qs(following).get("page_token", [""])[0]
@@ -318,7 +325,7 @@ class SendGrid:
 
     def _list(self, list_id: str) -> RemoteList:
         try:
-            found = _content(self._api.call("GET", f"v3/marketing/lists/{quote(list_id)}"), "id")
+            found = content_of(self._api.call("GET", f"v3/marketing/lists/{quote(list_id)}"), "id")
         except RefusedError as error:
             if error.status != 404:
                 raise
@@ -352,13 +359,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         value = float(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _content(answer: Answer, name: str = "") -> dict[str, Any]:
-    """What an answer holds. One without what was asked for proves nothing, least of all that nobody is there."""
-    if not isinstance(answer.content, dict) or (name and name not in answer.content):
-        raise UncertainError("no_answer")
-    return answer.content
 
 
 def _code(content: Any) -> str:
